@@ -1,0 +1,1 @@
+//! Snaphook: credentials and webhooks for Kubernetes, declared as resources.

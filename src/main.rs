@@ -1,0 +1,3 @@
+//! The `snaphook` binary.
+
+fn main() {}

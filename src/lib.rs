@@ -1,1 +1,15 @@
 //! Snaphook: credentials and webhooks for Kubernetes, declared as resources.
+//!
+//! Three flows, each with IO at both ends and pure code in the middle:
+//!
+//! ```text
+//! CR ──watch──▶ fetch ▶ validate ▶ build ▶ apply ▶ status            (1) desired state: `controller`
+//! record Secret ──watch──▶ snapshot ◀── issue / check ◀── HTTP       (2) tokens: `store`, `token`, `http`
+//! POST ──▶ verify ▶ filter ▶ enqueue ▶ 2xx … prepare ▶ send ▶ settle (3) events: not built yet
+//! ```
+//!
+//! [`record`] is what the first flow and the second agree on, and the only thing that they share.
+
+pub mod app;
+pub mod cli;
+pub mod record;

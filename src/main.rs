@@ -1,3 +1,5 @@
 //! The `snaphook` binary.
 
-fn main() {}
+fn main() -> anyhow::Result<std::process::ExitCode> {
+    snaphook::cli::main()
+}

@@ -1,0 +1,30 @@
+//! The command line: one subcommand a job. Each job's arguments lie beside its start-up code in `app`.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::app;
+
+#[derive(Parser)]
+#[command(name = "snaphook", version, about, propagate_version = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Issue and check tokens from the records in one namespace, or from a directory of records
+    Server(app::server::Args),
+}
+
+/// Parses the arguments and runs the job that they name.
+///
+/// # Errors
+/// Whatever ended the job, to be printed by `main`.
+pub fn main() -> anyhow::Result<ExitCode> {
+    match Cli::parse().command {
+        Command::Server(args) => app::server::run(args),
+    }
+}

@@ -1,0 +1,102 @@
+//! Both flows: the documents in record Secrets, on which controller and server agree.
+//!
+//! A record Secret lies in the realm's namespace, has the type [`SECRET_TYPE`], the label [`LABEL`] that says which
+//! document it holds, and one key, [`DATA_KEY`]. Its name is a pure function of the resource it was made from.
+
+mod client;
+mod name;
+mod signing_keys;
+
+pub use client::{ClientRecord, GenerationId, Origin, SecretHash, SecretVersion};
+pub use name::{file_name, kind_of_file, secret_name};
+pub use signing_keys::{Algorithm, PrivateKey, SECRET_NAME as SIGNING_KEYS_SECRET, SigningKeyEntry, SigningKeysRecord};
+
+use serde::{Deserialize, Serialize};
+
+/// The type of every record Secret.
+pub const SECRET_TYPE: &str = "snaphook.dev/record";
+/// The label that marks a record Secret; its value is a [`Kind`].
+pub const LABEL: &str = "snaphook.dev/record";
+/// The only key in a record Secret's data.
+pub const DATA_KEY: &str = "record.json";
+/// The version of the documents that this program writes and reads.
+pub const VERSION: u32 = 1;
+
+/// Which document a record Secret holds: the value of [`LABEL`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// An OAuth client: [`ClientRecord`].
+    Client,
+    /// The realm's signing keys and issuer: [`SigningKeysRecord`].
+    SigningKeys,
+}
+
+impl Kind {
+    /// The label's value.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::SigningKeys => "signing-keys",
+        }
+    }
+
+    /// The kind that a label's value names, if this program knows it.
+    #[must_use]
+    pub fn from_label(value: &str) -> Option<Self> {
+        [Self::Client, Self::SigningKeys].into_iter().find(|kind| kind.as_str() == value)
+    }
+}
+
+/// The custom resource that a record was made from.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Source {
+    /// The resource's kind, such as `AppCredential`.
+    pub kind: String,
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Its uid: a resource deleted and made anew is another source.
+    pub uid: String,
+}
+
+/// Why a record could not be read. Never holds a part of the document: it may be secret.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum RecordError {
+    /// Not JSON, or not of the document's shape.
+    #[error("the record does not parse at line {line}, column {column}")]
+    Malformed {
+        /// Line of the first offence, from 1.
+        line: usize,
+        /// Column of the first offence, from 1.
+        column: usize,
+    },
+    /// Written by another version of Snaphook.
+    #[error(
+        "the record has version {found}, this program reads version {VERSION}: upgrade the server before the controller"
+    )]
+    Version {
+        /// The document's version.
+        found: u32,
+    },
+}
+
+#[derive(Deserialize)]
+struct Versioned {
+    version: u32,
+}
+
+/// Reads a document after checking its version.
+///
+/// # Errors
+/// [`RecordError`], which never quotes the document.
+pub fn parse<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, RecordError> {
+    let malformed = |error: serde_json::Error| RecordError::Malformed { line: error.line(), column: error.column() };
+    let Versioned { version } = serde_json::from_slice(json).map_err(malformed)?;
+    if version != VERSION {
+        return Err(RecordError::Version { found: version });
+    }
+    serde_json::from_slice(json).map_err(malformed)
+}

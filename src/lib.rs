@@ -13,3 +13,5 @@
 pub mod app;
 pub mod cli;
 pub mod record;
+pub mod store;
+pub mod token;

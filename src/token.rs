@@ -1,0 +1,7 @@
+//! Flow 2, pure: what a token says, who gets one, and whether one is good. No client, no socket, no clock, no random source.
+
+mod client;
+mod keys;
+
+pub use client::Client;
+pub use keys::{KeySet, KeysError};

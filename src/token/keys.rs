@@ -2,13 +2,15 @@
 
 use jiff::Timestamp;
 
-use super::key::Key;
+use super::{claims::json_string, key::Key};
 use crate::record::SigningKeysRecord;
 
 /// The keys that sign and verify, with the issuer that they belong to.
 #[derive(Debug)]
 pub struct KeySet {
     issuer: String,
+    issuer_json: String,
+    issuer_path: String,
     keys: Vec<Key>,
 }
 
@@ -49,13 +51,30 @@ impl KeySet {
     pub fn new(record: &SigningKeysRecord) -> Result<Self, KeysError> {
         let SigningKeysRecord { version: _, issuer, keys } = record;
         let keys = keys.iter().map(|entry| Key::new(entry, issuer)).collect::<Result<_, _>>()?;
-        Ok(Self { issuer: issuer.clone(), keys })
+        let issuer_path = url::Url::parse(issuer).map(|url| url.path().trim_end_matches('/').to_owned());
+        Ok(Self {
+            issuer_path: issuer_path.unwrap_or_default(),
+            issuer: issuer.clone(),
+            issuer_json: json_string(issuer),
+            keys,
+        })
     }
 
     /// The realm's issuer, exactly as configured.
     #[must_use]
     pub fn issuer(&self) -> &str {
         &self.issuer
+    }
+
+    /// The issuer as a JSON string, with its quotes.
+    pub(super) fn issuer_json(&self) -> &str {
+        &self.issuer_json
+    }
+
+    /// The path of the issuer without a slash at its end; empty where it has none.
+    #[must_use]
+    pub fn issuer_path(&self) -> &str {
+        &self.issuer_path
     }
 
     /// The public keys of all tokens that may be valid at `now`, and of those to come: RFC 7517, section 5.
@@ -74,6 +93,17 @@ impl KeySet {
     /// The key with this id, while tokens that it signed count.
     pub(super) fn verifying(&self, kid: &str, now: Timestamp) -> Option<&Key> {
         self.keys.iter().find(|key| key.kid == kid && key.verifies(now))
+    }
+
+    /// The `alg` of every key that is in the JWKS at `now`, each once.
+    pub(super) fn algorithms(&self, now: Timestamp) -> Vec<&'static str> {
+        let mut found = Vec::new();
+        for key in self.keys.iter().filter(|key| key.verifies(now)) {
+            if !found.contains(&key.algorithm.as_str()) {
+                found.push(key.algorithm.as_str());
+            }
+        }
+        found
     }
 }
 

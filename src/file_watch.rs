@@ -118,7 +118,7 @@ fn parent(file: &Path) -> PathBuf {
 /// Without a watcher (the system's limit is reached, say) the fallback interval remains.
 fn watcher(directories: BTreeSet<PathBuf>, signal: Arc<Signal>) -> Option<RecommendedWatcher> {
     let handle = move |event: notify::Result<Event>| {
-        let relevant = event.as_ref().map_or(true, |event| concerns_content(&event.kind) || event.need_rescan());
+        let relevant = event.as_ref().map_or(true, |event| concerns_content(event.kind) || event.need_rescan());
         if !relevant {
             return;
         }
@@ -134,8 +134,8 @@ fn watcher(directories: BTreeSet<PathBuf>, signal: Arc<Signal>) -> Option<Recomm
 }
 
 /// Reading is no change: counting it would wake the reader by his own reading.
-fn concerns_content(kind: &EventKind) -> bool {
-    !matches!(kind, EventKind::Access(access) if *access != AccessKind::Close(AccessMode::Write))
+fn concerns_content(kind: EventKind) -> bool {
+    !matches!(kind, EventKind::Access(access) if access != AccessKind::Close(AccessMode::Write))
 }
 
 fn removes(event: &Event, directories: &BTreeSet<PathBuf>) -> bool {
@@ -152,7 +152,7 @@ mod tests {
     use super::*;
     use crate::test_dir::TestDir;
 
-    const NEVER: Duration = Duration::from_secs(3600);
+    const NEVER: Duration = Duration::from_hours(1);
     const SOON: Duration = Duration::from_secs(10);
 
     async fn assert_quiet(watch: &mut FileWatch) {

@@ -12,6 +12,10 @@
 
 pub mod app;
 pub mod cli;
+pub mod file_watch;
 pub mod record;
 pub mod store;
 pub mod token;
+
+#[cfg(test)]
+mod test_dir;

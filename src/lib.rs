@@ -13,8 +13,10 @@
 pub mod app;
 pub mod cli;
 pub mod file_watch;
+pub mod http;
 pub mod record;
 pub mod store;
+pub mod telemetry;
 pub mod token;
 
 #[cfg(test)]

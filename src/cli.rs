@@ -17,6 +17,8 @@ struct Cli {
 enum Command {
     /// Issue and check tokens from the records in one namespace, or from a directory of records
     Server(app::server::Args),
+    /// Print the CustomResourceDefinitions
+    Crd,
 }
 
 /// Parses the arguments and runs the job that they name.
@@ -26,5 +28,12 @@ enum Command {
 pub fn main() -> anyhow::Result<ExitCode> {
     match Cli::parse().command {
         Command::Server(args) => app::server::run(args),
+        Command::Crd => print_crds(),
     }
+}
+
+fn print_crds() -> anyhow::Result<ExitCode> {
+    use std::io::Write as _;
+    std::io::stdout().write_all(crate::crd::to_yaml()?.as_bytes())?;
+    Ok(ExitCode::SUCCESS)
 }

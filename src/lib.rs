@@ -12,6 +12,7 @@
 
 pub mod app;
 pub mod cli;
+pub mod crd;
 pub mod record;
 pub mod store;
 pub mod token;

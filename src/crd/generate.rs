@@ -54,22 +54,6 @@ fn app_credential_rules() -> Vec<Value> {
 /// Rules on the spec. What needs a clock or another object is checked in `controller::app_credential::validate`.
 fn app_credential_spec_rules() -> Vec<Value> {
     const OWN: &str = "(has(self.secretFrom) || has(self.secretHash))";
-    let keys = [
-        ("clientId", "client-id"),
-        ("clientSecret", "client-secret"),
-        ("clientSecretPrevious", "client-secret-previous"),
-        ("issuer", "issuer"),
-        ("tokenUrl", "token-url"),
-        ("introspectionUrl", "introspection-url"),
-        ("jwksUrl", "jwks-url"),
-    ];
-    let key_names: Vec<String> = keys
-        .iter()
-        .map(|(field, default)| {
-            format!("has(self.secretTemplate.keys.{field}) ? self.secretTemplate.keys.{field} : '{default}'")
-        })
-        .collect();
-    let key_names = format!("[{}]", key_names.join(", "));
     vec![
         rule(
             "!(has(self.secretFrom) && has(self.secretHash))",
@@ -126,14 +110,27 @@ fn app_credential_spec_rules() -> Vec<Value> {
             ".secretTemplate.annotations",
             "spec.secretTemplate.annotations: keys must be Kubernetes annotation keys outside snaphook.dev/",
         ),
-        rule(
-            &format!(
-                "!has(self.secretTemplate) || !has(self.secretTemplate.keys) || {key_names}.all(name, {key_names}.exists_one(other, other == name))"
-            ),
-            ".secretTemplate.keys",
-            "spec.secretTemplate.keys: two values would lie under one key; give each a name of its own",
-        ),
     ]
+}
+
+/// Rules on `spec.secretTemplate.keys`: all values lie in one Secret, so each needs a key of its own.
+fn secret_keys_rules() -> Vec<Value> {
+    let keys = [
+        ("clientId", "client-id"),
+        ("clientSecret", "client-secret"),
+        ("clientSecretPrevious", "client-secret-previous"),
+        ("issuer", "issuer"),
+        ("tokenUrl", "token-url"),
+        ("introspectionUrl", "introspection-url"),
+        ("jwksUrl", "jwks-url"),
+    ];
+    let names = keys.map(|(field, default)| format!("has(self.{field}) ? self.{field} : '{default}'"));
+    let names = format!("[{}]", names.join(", "));
+    vec![rule(
+        &format!("{names}.all(name, {names}.exists_one(other, other == name))"),
+        "",
+        "spec.secretTemplate.keys: two values would lie under one key; give each a name of its own",
+    )]
 }
 
 /// Adds what the derive does not write: CEL rules, and the default status that lets `kubectl wait` and Argo CD see a
@@ -143,6 +140,8 @@ fn complete(crd: CustomResourceDefinition, object_rules: &[Value], spec_rules: &
     let schema = &mut value["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
     schema["x-kubernetes-validations"] = json!(object_rules);
     schema["properties"]["spec"]["x-kubernetes-validations"] = json!(spec_rules);
+    schema["properties"]["spec"]["properties"]["secretTemplate"]["properties"]["keys"]["x-kubernetes-validations"] =
+        json!(secret_keys_rules());
     schema["properties"]["status"]["default"] = json!({ "observedGeneration": -1 });
     serde_json::from_value(value).unwrap_or(crd)
 }

@@ -12,6 +12,8 @@
 
 pub mod app;
 pub mod cli;
+pub mod config;
+pub mod controller;
 pub mod crd;
 pub mod record;
 pub mod store;

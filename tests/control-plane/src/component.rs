@@ -19,8 +19,8 @@ use crate::supervise::{Exit, Supervised};
 /// How long a machine that is busy with a build may take to start one of them.
 const START: Duration = Duration::from_mins(2);
 const POLL: Duration = Duration::from_millis(25);
-/// Nothing here is worth a long farewell: the data goes as well.
-const GRACE: Duration = Duration::from_secs(3);
+/// The API server and etcd wait for their clients to leave, which those never do.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// etcd, the API server, or the controller manager.
 #[derive(Debug)]
@@ -86,7 +86,7 @@ impl Component {
         Arc::clone(&self.process.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Ends it politely: SIGTERM, and SIGKILL after some seconds.
+    /// Ends it politely: SIGTERM, and SIGKILL after a second, which is how it ends when it still has clients.
     pub async fn stop(&self) -> Result<Exit> {
         self.process().stop().await
     }

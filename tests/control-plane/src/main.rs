@@ -2,6 +2,7 @@
 
 use std::io::{Write, stdout};
 use std::path::Path;
+use std::process::exit;
 
 use anyhow::{Context, Result, bail};
 use control_plane::{Component, ControlPlane};
@@ -16,7 +17,7 @@ async fn main() -> Result<()> {
     tokio::pin!(end);
     let cp = tokio::select! {
         cp = ControlPlane::start() => cp?,
-        () = &mut end => return Ok(()),
+        () = &mut end => exit(130), // at once: returning would wait for a build; what was started ends with this process
     };
     greet(&cp)?;
     let ended = tokio::select! {

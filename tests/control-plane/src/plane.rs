@@ -1,5 +1,6 @@
 //! The control plane: its three processes, and what a test asks of it.
 
+use std::collections::HashSet;
 use std::fs;
 use std::io::Write;
 use std::net::TcpListener;
@@ -8,12 +9,12 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, ensure};
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
 use kube::api::{ObjectMeta, PostParams};
 use kube::{Api, Client};
-use tokio::sync::OnceCell;
+use tokio::sync::{Mutex, OnceCell};
 use tokio::task::spawn_blocking;
 
 use crate::assets::Assets;
@@ -52,6 +53,7 @@ pub struct ControlPlane {
     kubeconfigs: Kubeconfigs,
     audit: Audit,
     names: AtomicU32,
+    installed: Mutex<HashSet<String>>,
     scratch: Scratch, // last: its directory goes after those who write there
 }
 
@@ -64,6 +66,17 @@ pub struct KubectlOutput {
     pub stdout: String,
     /// Standard error.
     pub stderr: String,
+}
+
+impl KubectlOutput {
+    /// Standard output of a `kubectl` that did as it was asked.
+    ///
+    /// # Errors
+    /// When it did not; with what it said.
+    pub fn success(self) -> Result<String> {
+        ensure!(self.status.success(), "kubectl: {}: {}", self.status, self.stderr.trim());
+        Ok(self.stdout)
+    }
 }
 
 impl ControlPlane {
@@ -106,8 +119,20 @@ impl ControlPlane {
         let controller_manager = Component::launch(recipe(name, program, manager, Ready::Logged(COLLECTING))?)?;
         controller_manager.ready().await?;
         let audit = Audit::new(directory.join(AUDIT_LOG));
-        let (assets, admin_token, names) = (assets.clone(), tokens.admin, AtomicU32::new(1));
-        Ok(Self { controller_manager, apiserver, etcd, assets, admin_token, kubeconfigs, audit, names, scratch })
+        let (assets, admin_token) = (assets.clone(), tokens.admin);
+        let (names, installed) = (AtomicU32::new(1), Mutex::default());
+        Ok(Self {
+            controller_manager,
+            apiserver,
+            etcd,
+            assets,
+            admin_token,
+            kubeconfigs,
+            audit,
+            names,
+            installed,
+            scratch,
+        })
     }
 
     /// Ends the three processes and waits until their directory has gone. Without it the same happens a moment later.
@@ -126,6 +151,22 @@ impl ControlPlane {
         let namespace = Namespace { metadata, ..Namespace::default() };
         Api::all(self.client().await?).create(&PostParams::default(), &namespace).await?;
         Ok(name)
+    }
+
+    /// Creates custom resource definitions, and waits until the API server serves them and the garbage collector knows
+    /// them: by itself it looks for new kinds so seldom that what their resources own stays for 40 s. Again with the same
+    /// `manifest`, it does nothing.
+    pub async fn install_crds(&self, manifest: &str) -> Result<()> {
+        let mut installed = self.installed.lock().await;
+        if installed.contains(manifest) {
+            return Ok(());
+        }
+        self.kubectl_with_input(&["apply", "--server-side", "-f", "-"], manifest).await?.success()?;
+        let established = ["wait", "--for=condition=Established", "--timeout=60s", "-f", "-"];
+        self.kubectl_with_input(&established, manifest).await?.success()?;
+        self.controller_manager.restart().await?;
+        installed.insert(manifest.to_owned());
+        Ok(())
     }
 
     /// An empty directory for a test, which goes with the control plane.
@@ -214,8 +255,7 @@ impl ControlPlane {
         &self.etcd
     }
 
-    /// The process of the garbage collector. It looks for new kinds every 30 s only: restart it after adding a CRD whose
-    /// resources own something.
+    /// The process of the garbage collector, the namespaces and their default service accounts.
     #[must_use]
     pub fn controller_manager(&self) -> &Component {
         &self.controller_manager

@@ -38,7 +38,8 @@ impl Assets {
     }
 
     fn find_in(env: Environment) -> Result<Self> {
-        let given = env("KUBEBUILDER_ASSETS").map(PathBuf::from);
+        // Absolute: the processes start in a directory of their own.
+        let given = env("KUBEBUILDER_ASSETS").map(std::path::absolute).transpose()?;
         let given = |name: &str| given.as_ref().map(|directory| directory.join(name)).filter(|file| file.is_file());
         let missing: Vec<&str> = compile::BINARIES.into_iter().filter(|name| given(name).is_none()).collect();
         let built = if missing.is_empty() { PathBuf::new() } else { built(env, &missing)? };
@@ -62,10 +63,11 @@ fn built(env: Environment, missing: &[&str]) -> Result<PathBuf> {
 
 fn cache(env: Environment) -> Result<PathBuf> {
     let below = |name: &str, rest: &str| env(name).map(|directory| Path::new(&directory).join(rest));
-    below("SNAPHOOK_CACHE", "")
+    let cache = below("SNAPHOOK_CACHE", "")
         .or_else(|| below("XDG_CACHE_HOME", "snaphook"))
         .or_else(|| below("HOME", ".cache/snaphook"))
-        .context("no place for a cache: set SNAPHOOK_CACHE, XDG_CACHE_HOME or HOME")
+        .context("no place for a cache: set SNAPHOOK_CACHE, XDG_CACHE_HOME or HOME")?;
+    Ok(std::path::absolute(cache)?)
 }
 
 /// Past the capture of test output, which takes only what the print macros write.

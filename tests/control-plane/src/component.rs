@@ -11,7 +11,6 @@ use anyhow::{Context, Result, bail};
 use http::Request;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
-use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
 use crate::supervise::{Exit, Supervised};
@@ -38,8 +37,6 @@ pub struct Component {
 /// What shows that a component works.
 #[derive(Debug)]
 pub(crate) enum Ready {
-    /// It accepts connections on this port.
-    Port(u16),
     /// `/readyz` says so to the holder of this kubeconfig.
     Readyz(PathBuf),
     /// It has logged this, since it was started.
@@ -162,7 +159,6 @@ impl Component {
     async fn is_ready(&self) -> bool {
         let attempt = async {
             match &self.ready {
-                Ready::Port(port) => TcpStream::connect(("127.0.0.1", *port)).await.is_ok(),
                 Ready::Readyz(kubeconfig) => readyz(kubeconfig).await.is_ok(),
                 Ready::Logged(text) => self.log().contains(text),
             }

@@ -3,9 +3,12 @@
 //! * `assets`: finds the binaries, or has `compile` build them once into a cache.
 //! * `supervise`: runs a process that cannot outlive this one; `scratch` removes the directory after the last of them.
 //! * `component`: one such process of the control plane, which tests may stop, freeze and start again.
+//! * `configuration`: what each of the three is told, in flags and files.
 //! * `identity`: who may call: keys, tokens, kubeconfigs.
-//! * `plane`: puts them together.
+//! * `plane`: puts them together; `kubectl` and `crds` are what tests ask of it most.
 //! * `audit`: reads what the API server was asked to do.
+//!
+//! `cargo run -p control-plane` starts one by hand, says how to reach it, and stays until Ctrl-C.
 //!
 //! ```no_run
 //! # async fn example() -> anyhow::Result<()> {
@@ -21,7 +24,10 @@ mod assets;
 mod audit;
 mod compile;
 mod component;
+mod configuration;
+mod crds;
 mod identity;
+mod kubectl;
 mod plane;
 mod scratch;
 mod supervise;
@@ -29,5 +35,6 @@ mod supervise;
 pub use assets::Assets;
 pub use audit::{Audit, AuditEvent, Mark};
 pub use component::Component;
-pub use plane::{ControlPlane, KubectlOutput, shared};
+pub use kubectl::KubectlOutput;
+pub use plane::{ControlPlane, shared};
 pub use supervise::{Exit, Supervised};

@@ -2,14 +2,12 @@
 
 use std::collections::HashSet;
 use std::fs;
-use std::io::Write;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Result, anyhow};
 use k8s_openapi::api::authentication::v1::{TokenRequest, TokenRequestSpec};
 use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
 use kube::api::{ObjectMeta, PostParams};
@@ -18,13 +16,16 @@ use tokio::sync::{Mutex, OnceCell};
 use tokio::task::spawn_blocking;
 
 use crate::assets::Assets;
-use crate::audit::{self, Audit};
+use crate::audit::Audit;
 use crate::component::{self, Component, Ready, Recipe};
-use crate::identity::{self, Kubeconfigs, Tokens};
+use crate::configuration::{self, ADMIN, AUDIT_LOG};
+use crate::identity::{Kubeconfigs, Tokens};
 use crate::scratch::Scratch;
 
 /// Ports are chosen before they are used; how often someone else may be faster.
 const ATTEMPTS: u32 = 5;
+/// What etcd says when it listens; a connection to its port could be one to somebody else.
+const SERVING: &str = "ready to serve client requests";
 /// The garbage collector's own words for being at work.
 const COLLECTING: &str = "roceeding to collect garbage";
 const TOKEN_LIFE: Duration = Duration::from_hours(12);
@@ -57,28 +58,6 @@ pub struct ControlPlane {
     scratch: Scratch, // last: its directory goes after those who write there
 }
 
-/// What `kubectl` said.
-#[derive(Clone, Debug)]
-pub struct KubectlOutput {
-    /// Its exit status.
-    pub status: ExitStatus,
-    /// Standard output.
-    pub stdout: String,
-    /// Standard error.
-    pub stderr: String,
-}
-
-impl KubectlOutput {
-    /// Standard output of a `kubectl` that did as it was asked.
-    ///
-    /// # Errors
-    /// When it did not; with what it said.
-    pub fn success(self) -> Result<String> {
-        ensure!(self.status.success(), "kubectl: {}: {}", self.status, self.stderr.trim());
-        Ok(self.stdout)
-    }
-}
-
 impl ControlPlane {
     /// Starts a control plane of one's own, for tests that stop or freeze a part of it. Otherwise see [`shared`].
     ///
@@ -88,36 +67,35 @@ impl ControlPlane {
         let assets = spawn_blocking(Assets::find).await??;
         let mut attempt = 1;
         loop {
-            match Self::start_on_free_ports(&assets).await {
+            match Self::start_on(&assets, free_ports()?).await {
                 Err(error) if component::lost_a_port(&error) && attempt < ATTEMPTS => attempt += 1,
                 result => return result,
             }
         }
     }
 
-    async fn start_on_free_ports(assets: &Assets) -> Result<Self> {
+    async fn start_on(assets: &Assets, [etcd_port, peer_port, port]: [u16; 3]) -> Result<Self> {
         let scratch = Scratch::new()?;
-        let [etcd_port, peer_port, port] = free_ports()?;
         let directory = scratch.path();
         let tokens = Tokens::new()?;
         let kubeconfigs =
-            Kubeconfigs { url: format!("https://127.0.0.1:{port}"), ca: directory.join("certificates/apiserver.crt") };
-        write_files(directory, &tokens, &kubeconfigs)?;
-        let recipe = |name, program: &Path, arguments, ready| -> Result<Recipe> {
-            let (program, logs, lifeline) = (program.to_owned(), directory.join("logs"), scratch.lifeline()?);
-            Ok(Recipe { name, program, arguments, logs, lifeline, ready })
+            Kubeconfigs { url: format!("https://127.0.0.1:{port}"), ca: directory.join(configuration::CA) };
+        configuration::write_files(directory, &tokens, &kubeconfigs)?;
+        let start = async |name, program: &Path, arguments, ready| -> Result<Component> {
+            let (program, logs) = (program.to_owned(), directory.join(configuration::LOGS));
+            let recipe = Recipe { name, program, arguments, logs, lifeline: scratch.lifeline()?, ready };
+            let component = Component::launch(recipe)?;
+            component.ready().await?;
+            Ok(component)
         };
-        let etcd = etcd_arguments(directory, etcd_port, peer_port);
-        let etcd = Component::launch(recipe("etcd", &assets.etcd, etcd, Ready::Port(etcd_port))?)?;
-        etcd.ready().await?;
-        let apiserver = apiserver_arguments(directory, etcd_port, port);
-        let readyz = Ready::Readyz(directory.join(ADMIN));
-        let apiserver = Component::launch(recipe("kube-apiserver", &assets.kube_apiserver, apiserver, readyz)?)?;
-        apiserver.ready().await?;
-        let manager = controller_manager_arguments(directory);
-        let (name, program) = ("kube-controller-manager", &assets.kube_controller_manager);
-        let controller_manager = Component::launch(recipe(name, program, manager, Ready::Logged(COLLECTING))?)?;
-        controller_manager.ready().await?;
+        let arguments = configuration::etcd(directory, etcd_port, peer_port);
+        let etcd = start("etcd", &assets.etcd, arguments, Ready::Logged(SERVING)).await?;
+        let arguments = configuration::apiserver(directory, etcd_port, port);
+        let ready = Ready::Readyz(directory.join(ADMIN));
+        let apiserver = start("kube-apiserver", &assets.kube_apiserver, arguments, ready).await?;
+        let (program, arguments) = (&assets.kube_controller_manager, configuration::controller_manager(directory));
+        let controller_manager =
+            start("kube-controller-manager", program, arguments, Ready::Logged(COLLECTING)).await?;
         let audit = Audit::new(directory.join(AUDIT_LOG));
         let (assets, admin_token) = (assets.clone(), tokens.admin);
         let (names, installed) = (AtomicU32::new(1), Mutex::default());
@@ -153,25 +131,9 @@ impl ControlPlane {
         Ok(name)
     }
 
-    /// Creates custom resource definitions, and waits until the API server serves them and the garbage collector knows
-    /// them: by itself it looks for new kinds so seldom that what their resources own stays for 40 s. Again with the same
-    /// `manifest`, it does nothing.
-    pub async fn install_crds(&self, manifest: &str) -> Result<()> {
-        let mut installed = self.installed.lock().await;
-        if installed.contains(manifest) {
-            return Ok(());
-        }
-        self.kubectl_with_input(&["apply", "--server-side", "-f", "-"], manifest).await?.success()?;
-        let established = ["wait", "--for=condition=Established", "--timeout=60s", "-f", "-"];
-        self.kubectl_with_input(&established, manifest).await?.success()?;
-        self.controller_manager.restart().await?;
-        installed.insert(manifest.to_owned());
-        Ok(())
-    }
-
     /// An empty directory for a test, which goes with the control plane.
     pub fn directory(&self, prefix: &str) -> Result<PathBuf> {
-        let path = self.scratch.path().join("tests").join(self.unique(prefix));
+        let path = self.path("tests").join(self.unique(prefix));
         fs::create_dir_all(&path)?;
         Ok(path)
     }
@@ -189,7 +151,7 @@ impl ControlPlane {
     /// A kubeconfig with every right.
     #[must_use]
     pub fn kubeconfig(&self) -> PathBuf {
-        self.scratch.path().join(ADMIN)
+        self.path(ADMIN)
     }
 
     /// A kubeconfig for a user who needs not exist anywhere, by impersonation. The API server adds `system:authenticated`.
@@ -267,104 +229,19 @@ impl ControlPlane {
         &self.assets
     }
 
-    /// A `kubectl` with every right, to add arguments to. It leaves nothing in the home directory.
-    #[must_use]
-    pub fn kubectl_command(&self) -> Command {
-        let mut command = Command::new(&self.assets.kubectl);
-        command
-            .env("KUBECONFIG", self.kubeconfig())
-            .env("KUBECACHEDIR", self.scratch.path().join("kubectl-cache"))
-            .env("KUBERC", "off");
-        command
+    /// The manifests that [`Self::install_crds`] has seen.
+    pub(crate) fn installed(&self) -> &Mutex<HashSet<String>> {
+        &self.installed
     }
 
-    /// Runs `kubectl` with every right.
-    ///
-    /// # Errors
-    /// When it cannot be run. What it complains about is in its output.
-    pub async fn kubectl(&self, arguments: &[&str]) -> Result<KubectlOutput> {
-        self.kubectl_with_input(arguments, "").await
-    }
-
-    /// Runs `kubectl`, with `input` for its `-f -`.
-    pub async fn kubectl_with_input(&self, arguments: &[&str], input: &str) -> Result<KubectlOutput> {
-        let (mut command, input) = (self.kubectl_command(), input.to_owned());
-        command.args(arguments);
-        spawn_blocking(move || run(command, &input)).await?
+    /// A path in the directory that goes with the control plane.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.scratch.path().join(name)
     }
 
     fn unique(&self, prefix: &str) -> String {
         format!("{prefix}-{}", self.names.fetch_add(1, Ordering::Relaxed))
     }
-}
-
-const ADMIN: &str = "kubeconfig";
-const CONTROLLER_MANAGER: &str = "controller-manager.kubeconfig";
-const TOKENS: &str = "tokens.csv";
-const KEY: &str = "service-accounts.pem";
-const POLICY: &str = "audit-policy.yaml";
-const AUDIT_LOG: &str = "audit.log";
-
-fn write_files(directory: &Path, tokens: &Tokens, kubeconfigs: &Kubeconfigs) -> Result<()> {
-    fs::create_dir(directory.join("logs"))?;
-    fs::write(directory.join(TOKENS), tokens.file())?;
-    fs::write(directory.join(KEY), identity::service_account_key()?)?;
-    fs::write(directory.join(POLICY), audit::POLICY)?;
-    kubeconfigs.for_token(&tokens.admin, &directory.join(ADMIN))?;
-    kubeconfigs.for_token(&tokens.controller_manager, &directory.join(CONTROLLER_MANAGER))
-}
-
-fn etcd_arguments(directory: &Path, port: u16, peer_port: u16) -> Vec<String> {
-    let (client, peer) = (format!("http://127.0.0.1:{port}"), format!("http://127.0.0.1:{peer_port}"));
-    vec![
-        format!("--data-dir={}", directory.join("etcd").display()),
-        "--unsafe-no-fsync".into(), // nothing here outlives the machine
-        "--log-level=warn".into(),
-        format!("--listen-client-urls={client}"),
-        format!("--advertise-client-urls={client}"),
-        format!("--listen-peer-urls={peer}"),
-        format!("--initial-advertise-peer-urls={peer}"),
-        format!("--initial-cluster=default={peer}"),
-    ]
-}
-
-fn apiserver_arguments(directory: &Path, etcd_port: u16, port: u16) -> Vec<String> {
-    let file = |name: &str| directory.join(name).display().to_string();
-    vec![
-        format!("--etcd-servers=http://127.0.0.1:{etcd_port}"),
-        "--bind-address=127.0.0.1".into(),
-        // Otherwise it looks for the address of a default route, and there may be none.
-        "--advertise-address=127.0.0.1".into(),
-        "--endpoint-reconciler-type=none".into(), // a loopback address is not allowed in Endpoints
-        format!("--secure-port={port}"),
-        format!("--cert-dir={}", file("certificates")),
-        format!("--token-auth-file={}", file(TOKENS)),
-        "--authorization-mode=RBAC".into(),
-        "--service-account-issuer=https://kubernetes.default.svc".into(),
-        format!("--service-account-key-file={}", file(KEY)),
-        format!("--service-account-signing-key-file={}", file(KEY)),
-        "--service-cluster-ip-range=10.0.0.0/24".into(),
-        "--disable-admission-plugins=ServiceAccount".into(), // Pods need no account, nothing runs them
-        "--allow-privileged".into(),
-        format!("--audit-policy-file={}", file(POLICY)),
-        format!("--audit-log-path={}", file(AUDIT_LOG)),
-        "--audit-log-mode=blocking".into(), // an event is in the file before the answer ends
-        "--audit-log-maxsize=10000".into(), // no rotation: a mark is an offset in one file
-    ]
-}
-
-fn controller_manager_arguments(directory: &Path) -> Vec<String> {
-    let file = |name: &str| directory.join(name).display().to_string();
-    vec![
-        format!("--kubeconfig={}", file(CONTROLLER_MANAGER)),
-        "--controllers=garbage-collector-controller,namespace-controller,serviceaccount-controller".into(),
-        "--leader-elect=false".into(),
-        "--authentication-skip-lookup".into(),
-        "--secure-port=0".into(), // nobody asks it anything
-        // Many tests end at once: by default it waits for its turn at 20 requests a second.
-        "--kube-api-qps=500".into(),
-        "--kube-api-burst=1000".into(),
-    ]
 }
 
 /// Ports that nobody listens on now.
@@ -375,13 +252,18 @@ fn free_ports<const N: usize>() -> Result<[u16; N]> {
     ports.try_into().map_err(|ports| anyhow!("not {N} ports: {ports:?}"))
 }
 
-fn run(mut command: Command, input: &str) -> Result<KubectlOutput> {
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().with_context(|| format!("cannot run {}", command.get_program().display()))?;
-    if let Some(mut stdin) = child.stdin.take() {
-        let _ = stdin.write_all(input.as_bytes()); // it may not want to read, and says so itself
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_port_that_someone_else_took_meanwhile_is_told_from_other_failures() {
+        let assets = Assets::find().unwrap();
+        for taken in 0..3 {
+            let ports = free_ports().unwrap();
+            let _other = TcpListener::bind(("127.0.0.1", ports[taken])).unwrap();
+            let error = ControlPlane::start_on(&assets, ports).await.unwrap_err();
+            assert!(component::lost_a_port(&error), "{error:#}");
+        }
     }
-    let output = child.wait_with_output()?;
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    Ok(KubectlOutput { status: output.status, stdout: text(&output.stdout), stderr: text(&output.stderr) })
 }

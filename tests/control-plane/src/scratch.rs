@@ -29,7 +29,8 @@ pub(crate) struct Scratch {
 impl Scratch {
     /// Makes a directory that only this user can read.
     pub(crate) fn new() -> Result<Self> {
-        let path = std::env::temp_dir().join(format!("snaphook-control-plane-{}", &identity::random_token()?[..16]));
+        let name = format!("snaphook-control-plane-{}", &identity::random_token()?[..16]);
+        let path = std::path::absolute(std::env::temp_dir())?.join(name);
         DirBuilder::new().mode(0o700).create(&path).with_context(|| format!("cannot make {}", path.display()))?;
         let (reader, lifeline) = io::pipe()?;
         let janitor = sh(JANITOR)

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use tokio::sync::watch;
@@ -118,6 +118,25 @@ impl Supervised {
     pub async fn stop(&self) -> Result<Exit> {
         drop(self.lifeline.lock().unwrap_or_else(PoisonError::into_inner).take());
         self.wait(self.grace + SLACK).await
+    }
+
+    /// Waits until the log has `text` somewhere.
+    ///
+    /// # Errors
+    /// When the process ends without, or `within` is over; with the end of its log.
+    pub async fn logged(&self, text: &str, within: Duration) -> Result<()> {
+        let deadline = Instant::now() + within;
+        loop {
+            let exit = self.try_wait(); // before the log is read, so that its last words count
+            if self.log().contains(text) {
+                return Ok(());
+            }
+            if let Some(exit) = exit {
+                bail!("process {} {exit} and never logged {text:?}; its log ends:\n{}", self.pid, self.log_tail());
+            }
+            ensure!(Instant::now() < deadline, "no {text:?} after {within:?}; the log ends:\n{}", self.log_tail());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// What the process has written to its standard output and error so far.

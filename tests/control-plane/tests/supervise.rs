@@ -48,6 +48,8 @@ async fn the_exit_code_and_all_output_reach_the_owner() {
     let exit = process.wait(SOON).await.unwrap();
     assert_eq!((exit.code(), exit.signal(), exit.success()), (Some(3), None, false));
     assert_eq!(process.log(), "out hello\nerr\n/\n");
+    process.logged("err", SOON).await.unwrap();
+    assert!(process.logged("more", SOON).await.is_err(), "an ended process writes no more");
     assert!(process.signal("TERM").is_err(), "its pid may be someone else's by now");
     fs::remove_file(log).unwrap();
 }
@@ -71,7 +73,7 @@ async fn stop_is_polite_and_ends_a_stopped_process_as_well() {
     let log = log("polite");
     let process =
         Supervised::spawn(&sh("trap 'echo bye; exit 7' TERM; echo up; while :; do sleep 0.01; done"), &log).unwrap();
-    until("up", || process.log().contains("up"));
+    process.logged("up", SOON).await.unwrap();
     process.signal("STOP").unwrap();
     assert_eq!(process.stop().await.unwrap().code(), Some(7));
     assert_eq!(process.log(), "up\nbye\n");
@@ -83,7 +85,7 @@ async fn stop_is_polite_and_ends_a_stopped_process_as_well() {
 async fn stop_does_not_wait_for_ever() {
     let log = log("stubborn");
     let process = Supervised::spawn(&sh("trap '' TERM; echo up; while :; do sleep 0.01; done"), &log).unwrap();
-    until("up", || process.log().contains("up"));
+    process.logged("up", SOON).await.unwrap();
     assert_eq!(process.stop().await.unwrap().signal(), Some(9));
     fs::remove_file(log).unwrap();
 }
@@ -126,9 +128,7 @@ fn it_ends_when_its_owner_is_killed() {
 #[test]
 #[ignore = "run by `it_ends_when_its_owner_is_killed`"]
 fn owner_that_is_killed() {
-    let log = log("owner");
-    let process = Supervised::spawn(Command::new("sleep").arg("1000"), &log).unwrap();
-    fs::remove_file(&log).unwrap();
+    let process = Supervised::spawn(Command::new("sleep").arg("1000"), "/dev/null").unwrap();
     println!("\nchild {}", process.pid());
     thread::sleep(SOON * 2);
 }

@@ -15,6 +15,10 @@ pub mod cli;
 pub mod config;
 pub mod controller;
 pub mod crd;
+pub mod file_watch;
 pub mod record;
 pub mod store;
 pub mod token;
+
+#[cfg(test)]
+mod test_dir;

@@ -2,7 +2,10 @@
 
 use std::{
     collections::HashMap,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -15,20 +18,35 @@ use crate::token::{Client, KeySet};
 pub struct Snapshot {
     /// Clients by client id.
     pub clients: HashMap<Box<str>, Arc<Client>>,
-    /// Issuer and keys; absent until the controller has published them.
+    /// Issuer and keys; absent until the controller has published them, and while they cannot be used.
     pub keys: Option<Arc<KeySet>>,
+    /// How many records this was made from.
+    pub counts: Counts,
+}
+
+/// Records by what became of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Clients that are served.
+    pub clients: usize,
+    /// Records of signing keys that are served: one or none.
+    pub signing_keys: usize,
+    /// Records of any kind that are there and not served: they do not parse, or claim the same as another.
+    pub unusable: usize,
 }
 
 /// The current snapshot, and when the source of the records last proved itself.
 #[derive(Debug)]
 pub struct Store {
     current: ArcSwap<Snapshot>,
-    proved: ArcSwap<Option<Instant>>,
+    epoch: Instant,
+    /// Nanoseconds from `epoch` to the last proof, plus one; 0 before the first. A number, as every event proves.
+    proved: AtomicU64,
 }
 
 impl Default for Store {
     fn default() -> Self {
-        Self { current: ArcSwap::default(), proved: ArcSwap::from_pointee(None) }
+        Self { current: ArcSwap::default(), epoch: Instant::now(), proved: AtomicU64::new(0) }
     }
 }
 
@@ -44,14 +62,39 @@ impl Store {
         self.current.store(Arc::new(snapshot));
     }
 
-    /// Notes that the source of the records has just proved itself.
+    /// Notes that the source of the records proved itself at `now`, and that what it told is published. Cheap.
     pub fn prove(&self, now: Instant) {
-        self.proved.store(Arc::new(Some(now)));
+        let since = now.saturating_duration_since(self.epoch).as_nanos();
+        self.proved.fetch_max(u64::try_from(since).unwrap_or(u64::MAX - 1) + 1, Ordering::AcqRel);
     }
 
     /// How long ago the source last proved itself; absent before the first complete read.
     #[must_use]
     pub fn age(&self, now: Instant) -> Option<Duration> {
-        self.proved.load().map(|proved| now.saturating_duration_since(proved))
+        let since = self.proved.load(Ordering::Acquire).checked_sub(1)?;
+        Some(now.saturating_duration_since(self.epoch).saturating_sub(Duration::from_nanos(since)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_age_counts_from_the_latest_proof() {
+        let (store, now) = (Store::default(), Instant::now());
+        let at = |seconds| now + Duration::from_secs(seconds);
+        assert_eq!(store.age(at(1)), None);
+        store.prove(at(3));
+        store.prove(at(2));
+        assert_eq!(store.age(at(10)), Some(Duration::from_secs(7)));
+        assert_eq!(store.age(at(1)), Some(Duration::ZERO));
+    }
+
+    #[test]
+    fn a_proof_at_the_very_start_counts() {
+        let store = Store::default();
+        store.prove(store.epoch);
+        assert_eq!(store.age(store.epoch), Some(Duration::ZERO));
     }
 }

@@ -1,0 +1,180 @@
+//! Flow 2, pure: the records as their source last told them, from which a snapshot is made.
+//!
+//! It fails closed: a record that cannot be used is not served, nor is the older one in its place, and of two records
+//! that claim the same thing neither is. All others go on.
+
+mod content;
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    mem,
+};
+
+use self::content::{Content, Given};
+pub use self::content::{Document, Problem, Refusal};
+use super::snapshot::{Counts, Snapshot};
+
+/// Every record, by where it lies: a *source* is a Secret or a directory, and holds one or more records, each under a *key*.
+///
+/// Parsed records are kept from one snapshot to the next; only those that changed are parsed.
+#[derive(Debug, Default)]
+pub struct Records {
+    sources: HashMap<Box<str>, Source>,
+    /// Counts the complete lists, to find the sources that the latest one did not name.
+    list: u64,
+    /// Nothing to publish. False until the first snapshot.
+    unchanged: bool,
+    ambiguous: BTreeSet<Ambiguity>,
+    notices: Vec<Notice>,
+}
+
+#[derive(Debug)]
+struct Source {
+    list: u64,
+    /// Ordered by key.
+    records: Vec<Record>,
+}
+
+#[derive(Debug)]
+struct Record {
+    key: Box<str>,
+    given: Given,
+    content: Content,
+}
+
+/// Something that more than one record claims.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Ambiguity {
+    /// A client id.
+    ClientId(Box<str>),
+    /// To be the realm's signing keys.
+    SigningKeys,
+}
+
+/// What the operator should hear of, once, when it comes to be. Never holds a part of a record but its client id.
+#[derive(Debug)]
+pub enum Notice {
+    /// A record is not served.
+    Unusable {
+        /// The Secret's or directory's name.
+        source: Box<str>,
+        /// The record's key in it.
+        key: Box<str>,
+        /// Why.
+        problem: Problem,
+    },
+    /// A record that was not served is well again.
+    Usable {
+        /// The Secret's or directory's name.
+        source: Box<str>,
+        /// The record's key in it.
+        key: Box<str>,
+    },
+    /// Neither of several records is served.
+    Ambiguous(Ambiguity),
+}
+
+impl Records {
+    /// Takes over what a source holds now; whatever else it held is gone.
+    pub fn set<'a>(&mut self, source: &str, documents: impl IntoIterator<Item = Document<'a>>) {
+        let old = self.sources.remove(source).map(|source| source.records).unwrap_or_default();
+        let mut records: Vec<Record> =
+            documents.into_iter().map(|document| self.renew(source, find(&old, document.key), &document)).collect();
+        records.sort_unstable_by(|a, b| a.key.cmp(&b.key));
+        self.unchanged &= old.len() == records.len();
+        self.sources.insert(source.into(), Source { list: self.list, records });
+    }
+
+    /// Forgets a source that is gone.
+    pub fn remove(&mut self, source: &str) {
+        self.unchanged &= self.sources.remove(source).is_none();
+    }
+
+    /// Begins a complete list: the sources that are not [set](Self::set) before [`Self::finish_list`] are gone then.
+    ///
+    /// Until then the set is a mixture; make no snapshot of it. A list that fails is simply begun again.
+    pub fn begin_list(&mut self) {
+        self.list += 1;
+    }
+
+    /// Ends a complete list.
+    pub fn finish_list(&mut self) {
+        let before = self.sources.len();
+        self.sources.retain(|_, source| source.list == self.list);
+        self.unchanged &= self.sources.len() == before;
+    }
+
+    /// A snapshot of the records as they are, if they changed since the last one.
+    pub fn snapshot(&mut self) -> Option<Snapshot> {
+        if mem::replace(&mut self.unchanged, true) {
+            return None;
+        }
+        let mut snapshot = Snapshot::default();
+        let mut ambiguous = BTreeSet::new();
+        let records = || self.sources.values().flat_map(|source| &source.records);
+        snapshot.clients.reserve(self.sources.len());
+        ambiguous.extend(records().filter_map(|record| add(&mut snapshot, &record.content)));
+        for ambiguity in &ambiguous {
+            withdraw(&mut snapshot, ambiguity);
+        }
+        snapshot.counts = count(&snapshot, records().count());
+        self.notices.extend(ambiguous.difference(&self.ambiguous).cloned().map(Notice::Ambiguous));
+        self.ambiguous = ambiguous;
+        Some(snapshot)
+    }
+
+    /// What came to be since this was last asked.
+    pub fn take_notices(&mut self) -> Vec<Notice> {
+        mem::take(&mut self.notices)
+    }
+
+    fn renew(&mut self, source: &str, old: Option<&Record>, document: &Document<'_>) -> Record {
+        let (key, given) = (document.key.into(), document.given());
+        if let Some(old) = old.filter(|old| old.given == given) {
+            return Record { key, given, content: old.content.clone() };
+        }
+        self.unchanged = false;
+        let content = document.content.map_err(Problem::from).and_then(|(kind, json)| Content::parse(kind, json));
+        let content = content.unwrap_or_else(|problem| {
+            self.notices.push(Notice::Unusable { source: source.into(), key: document.key.into(), problem });
+            Content::Unusable
+        });
+        if old.is_some_and(|old| !old.content.is_usable()) && content.is_usable() {
+            self.notices.push(Notice::Usable { source: source.into(), key: document.key.into() });
+        }
+        Record { key, given, content }
+    }
+}
+
+fn find<'a>(records: &'a [Record], key: &str) -> Option<&'a Record> {
+    records.binary_search_by(|record| (*record.key).cmp(key)).ok().map(|index| &records[index])
+}
+
+/// Adds a record, and tells what it now claims together with another.
+fn add(snapshot: &mut Snapshot, content: &Content) -> Option<Ambiguity> {
+    match content {
+        Content::Client(client) => {
+            let other = snapshot.clients.insert(client.id().into(), client.clone());
+            other.map(|other| Ambiguity::ClientId(other.id().into()))
+        }
+        Content::SigningKeys(keys) => snapshot.keys.replace(keys.clone()).map(|_| Ambiguity::SigningKeys),
+        Content::Unusable => None,
+    }
+}
+
+fn withdraw(snapshot: &mut Snapshot, ambiguity: &Ambiguity) {
+    match ambiguity {
+        Ambiguity::ClientId(id) => drop(snapshot.clients.remove(id)),
+        Ambiguity::SigningKeys => snapshot.keys = None,
+    }
+}
+
+fn count(snapshot: &Snapshot, records: usize) -> Counts {
+    let (clients, signing_keys) = (snapshot.clients.len(), usize::from(snapshot.keys.is_some()));
+    Counts { clients, signing_keys, unusable: records - clients - signing_keys }
+}
+
+#[cfg(test)]
+pub(super) mod fixture;
+#[cfg(test)]
+mod tests;

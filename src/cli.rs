@@ -17,6 +17,8 @@ struct Cli {
 enum Command {
     /// Issue and check tokens from the records in one namespace, or from a directory of records
     Server(app::server::Args),
+    /// Turn custom resources into Secrets: the operator
+    Controller(app::controller::Args),
     /// Print the CustomResourceDefinitions
     Crd,
 }
@@ -28,6 +30,7 @@ enum Command {
 pub fn main() -> anyhow::Result<ExitCode> {
     match Cli::parse().command {
         Command::Server(args) => app::server::run(args),
+        Command::Controller(args) => app::controller::run(args),
         Command::Crd => print_crds(),
     }
 }

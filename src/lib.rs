@@ -16,7 +16,9 @@ pub mod config;
 pub mod controller;
 pub mod crd;
 pub mod file_watch;
+pub mod random;
 pub mod record;
+pub mod shutdown;
 pub mod store;
 pub mod token;
 

@@ -21,9 +21,11 @@ pub mod validate;
 use jiff::Timestamp;
 
 use crate::{config::Config, crd::AppCredential};
+use apply::Plan;
 pub use apply::{ApplyError, World};
 pub use build::Entropy;
 pub use fetch::{Depth, Observed, StoredRecord};
+use validate::{Reason, Refusal};
 
 /// The kind, as it stands in records, owner references and messages.
 pub const KIND: &str = "AppCredential";
@@ -40,36 +42,49 @@ pub async fn reconcile<W: World>(
     resource: &AppCredential,
     config: &Config,
     now: Timestamp,
-    entropy: impl Fn() -> Entropy,
+    entropy: impl Fn() -> Entropy + Send + Sync,
 ) -> Result<Option<Timestamp>, ApplyError> {
     let cached = world.fetch(resource, Depth::Cached).await?;
     let first = plan(resource, &cached, config, now, entropy());
     if !first.writes_anything(resource, &cached) {
         return Ok(first.next);
     }
-    if cached.is_new(resource) {
+    if cached.is_new(resource) && first.needs_no_closer_look() {
         match first.carry_out(world, resource, &cached).await {
             Err(ApplyError::Conflict { .. }) => {}
-            done => return done,
+            done => return report_refused(world, resource, &cached, now, done).await,
         }
     }
     let live = world.fetch(resource, Depth::Live).await?;
-    plan(resource, &live, config, now, entropy()).carry_out(world, resource, &live).await
+    let done = plan(resource, &live, config, now, entropy()).carry_out(world, resource, &live).await;
+    report_refused(world, resource, &live, now, done).await
 }
 
 /// The pure middle: what to write, in which order, and what to report when it is written.
-fn plan(
-    resource: &AppCredential,
-    observed: &Observed,
-    config: &Config,
-    now: Timestamp,
-    entropy: Entropy,
-) -> apply::Plan {
-    match validate::validate(resource, observed, config) {
-        Ok(valid) => match build::build(&valid, observed, now, entropy) {
-            Ok(desired) => status::plan_of_desired(resource, &valid, desired, now),
-            Err(refusal) => status::plan_of_refusal(resource, observed, config, &refusal, now, entropy),
-        },
+fn plan(resource: &AppCredential, observed: &Observed, config: &Config, now: Timestamp, entropy: Entropy) -> Plan {
+    let desired = validate::validate(resource, observed, config)
+        .and_then(|valid| build::build(&valid, observed, now, entropy).map(|desired| (valid, desired)));
+    match desired {
+        Ok((valid, desired)) => status::plan_of_desired(resource, &valid, desired, now),
         Err(refusal) => status::plan_of_refusal(resource, observed, config, &refusal, now, entropy),
     }
+}
+
+/// What the API server refused for good stands in the status, once; the error itself makes the next try wait.
+async fn report_refused<W: World>(
+    world: &W,
+    resource: &AppCredential,
+    observed: &Observed,
+    now: Timestamp,
+    done: Result<Option<Timestamp>, ApplyError>,
+) -> Result<Option<Timestamp>, ApplyError> {
+    if let Err(ApplyError::Refused { object, message }) = &done {
+        let message = format!("{object} was refused by the API server: {message}");
+        let refusal = Refusal { reason: Reason::WriteRefused, message };
+        let report = status::plan_of_report(resource, observed, &refusal, now);
+        if report.writes_anything(resource, observed) {
+            report.carry_out(world, resource, observed).await?;
+        }
+    }
+    done
 }

@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::{
     Api, Client, Resource as _, ResourceExt as _,
     api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions},
-    core::{DeserializeGuard, PartialObjectMeta},
+    core::PartialObjectMeta,
     runtime::{
         events::{Event, EventType, Recorder},
         reflector::{ObjectRef, Store},
@@ -25,6 +25,7 @@ use super::{
     },
     contest::Contests,
     secrets,
+    watches::Guarded,
 };
 use crate::{
     crd::{AppCredential, AppCredentialStatus, FIELD_MANAGER},
@@ -34,7 +35,7 @@ use crate::{
 /// What the watches keep in memory. Each holds our own objects only.
 pub struct Caches {
     /// The resources.
-    pub resources: Store<DeserializeGuard<AppCredential>>,
+    pub resources: Store<Guarded>,
     /// Client records.
     pub records: Store<Secret>,
     /// Secrets for apps.
@@ -53,6 +54,8 @@ pub struct Cluster {
     pub realm_namespace: String,
     /// What the watches know.
     pub caches: Caches,
+    /// The resources of every namespace that is looked after, also those of other lanes.
+    pub all_resources: Arc<[Store<Guarded>]>,
     /// Publishes Events.
     pub recorder: Recorder,
     /// Who rewrites our Secrets.
@@ -127,8 +130,29 @@ impl Cluster {
     }
 
     fn rivals(&self, resource: &AppCredential) -> fetch::Rivals {
-        let all = self.caches.resources.state();
-        fetch::rivals(resource, all.iter().filter_map(|guard| guard.0.as_ref().ok()))
+        let all: Vec<_> = self.all_resources.iter().flat_map(Store::state).collect();
+        fetch::rivals(resource, all.iter().filter_map(|guarded| guarded.0.as_ref().ok()))
+    }
+
+    /// Whether the very resource that a record was made from is there.
+    ///
+    /// # Errors
+    /// The API server did not say.
+    pub async fn resource_exists(&self, source: &record::Source) -> Result<bool, ApplyError> {
+        let api: Api<AppCredential> = Api::namespaced(self.client.clone(), &source.namespace);
+        let found = call_opt("a record's resource", api.get_metadata(&source.name)).await?;
+        Ok(found.is_some_and(|found| found.metadata.uid.as_ref() == Some(&source.uid)))
+    }
+
+    /// Removes a record that is still as it was seen.
+    ///
+    /// # Errors
+    /// What kept it.
+    pub async fn delete_orphan(&self, secret: &Secret) -> Result<(), ApplyError> {
+        let ObjectVersion { uid, resource_version } = version_of(secret);
+        let preconditions = Preconditions { uid: Some(uid), resource_version: Some(resource_version) };
+        let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
+        call_opt("an orphaned record", self.records().delete(&secret.name_any(), &params)).await.map(drop)
     }
 
     async fn patch_finalizers(
@@ -171,7 +195,7 @@ fn record_name(resource: &AppCredential) -> String {
 
 fn record_secret(document: &ClientRecord, realm_namespace: &str) -> Result<Secret, ApplyError> {
     let name = record::secret_name(&document.source.kind, &document.source.namespace, &document.source.name);
-    secrets::record(&name, realm_namespace, Kind::Client, document)
+    secrets::record(&name, realm_namespace, Kind::Client, Some(&document.source), document)
         .map_err(|error| ApplyError::Unreachable { object: "the record".into(), source: error.into() })
 }
 

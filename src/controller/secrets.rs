@@ -32,17 +32,24 @@ pub fn record<T: serde::Serialize>(
     name: &str,
     namespace: &str,
     kind: Kind,
+    source: Option<&Source>,
     document: &T,
 ) -> Result<Secret, serde_json::Error> {
     let json = serde_json::to_vec(document)?;
+    let source = source.map(|source| (record::NAMESPACE_LABEL.to_owned(), source.namespace.clone()));
     Ok(Secret {
         metadata: ObjectMeta {
             name: Some(name.to_owned()),
             namespace: Some(namespace.to_owned()),
-            labels: Some(BTreeMap::from([
-                (record::LABEL.to_owned(), kind.as_str().to_owned()),
-                ("app.kubernetes.io/managed-by".to_owned(), "snaphook".to_owned()),
-            ])),
+            labels: Some(
+                [
+                    (record::LABEL.to_owned(), kind.as_str().to_owned()),
+                    ("app.kubernetes.io/managed-by".to_owned(), "snaphook".to_owned()),
+                ]
+                .into_iter()
+                .chain(source)
+                .collect(),
+            ),
             ..ObjectMeta::default()
         },
         type_: Some(record::SECRET_TYPE.to_owned()),

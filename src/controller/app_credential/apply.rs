@@ -130,6 +130,12 @@ pub enum Writes {
 pub use build::Desired;
 
 impl Plan {
+    /// A refusal of something new may only mean that a cache has not seen enough.
+    #[must_use]
+    pub fn needs_no_closer_look(&self) -> bool {
+        matches!(self.writes, Writes::All(_))
+    }
+
     /// Whether carrying it out would write anything.
     #[must_use]
     pub fn writes_anything(&self, resource: &AppCredential, observed: &Observed) -> bool {

@@ -72,14 +72,39 @@ pub fn plan_of_refusal(
     now: Timestamp,
     entropy: Entropy,
 ) -> Plan {
-    let before = resource.status.clone().unwrap_or_default();
-    let generation = resource.meta().generation.unwrap_or_default();
-    let document = observed.record.as_ref().and_then(|stored| stored.document.as_ref());
-    let prior = document.filter(|record| record.source == validate::source(resource));
-    let restricted = prior.map(|record| {
+    let restricted = prior(resource, observed).map(|record| {
         let suspend = !validate::still_allowed(record, resource, observed, config);
         build::restrict(record, &resource.spec, suspend, now, entropy)
     });
+    refused(resource, restricted, refusal, now)
+}
+
+/// The report of a write that the API server refused: nothing else is touched.
+#[must_use]
+pub fn plan_of_report(resource: &AppCredential, observed: &Observed, refusal: &Refusal, now: Timestamp) -> Plan {
+    let plan = refused(resource, prior(resource, observed).cloned(), refusal, now);
+    Plan { writes: Writes::Nothing, ..plan }
+}
+
+/// The status of a resource that does not parse: only its conditions.
+#[must_use]
+pub fn of_unreadable(resource: &AppCredential, refusal: &Refusal, now: Timestamp) -> AppCredentialStatus {
+    let status = refused(resource, None, refusal, now).status;
+    AppCredentialStatus {
+        observed_generation: status.observed_generation,
+        conditions: status.conditions,
+        ..AppCredentialStatus::default()
+    }
+}
+
+fn prior<'a>(resource: &AppCredential, observed: &'a Observed) -> Option<&'a ClientRecord> {
+    let document = observed.record.as_ref()?.document.as_ref()?;
+    (document.source == validate::source(resource)).then_some(document)
+}
+
+fn refused(resource: &AppCredential, record: Option<ClientRecord>, refusal: &Refusal, now: Timestamp) -> Plan {
+    let before = resource.status.clone().unwrap_or_default();
+    let generation = resource.meta().generation.unwrap_or_default();
     let verdict = |status| Verdict { status, reason: refusal.reason.as_str(), message: refusal.message.clone() };
     let progress = if refusal.reason.is_waiting() { RECONCILING } else { STALLED };
     let wanted = [(READY, verdict(ConditionStatus::False)), (progress, verdict(ConditionStatus::True))];
@@ -88,19 +113,19 @@ pub fn plan_of_refusal(
         conditions: conditions(&before, generation, &wanted, now),
         display_name: Some(resource.spec.display_name.clone().unwrap_or_else(|| resource.name_any())),
         client_id: Some(client_id(resource)),
-        scopes: Some(restricted.as_ref().map(|record| record.scopes.join(" ")).unwrap_or_default()),
+        scopes: Some(record.as_ref().map(|record| record.scopes.join(" ")).unwrap_or_default()),
         secret_name: before.secret_name.clone().or_else(|| Some(consumer_name(resource))),
-        state: restricted.as_ref().map(|record| state(record, now)),
+        state: record.as_ref().and_then(|record| state_of(record, now)),
         created_at: resource.meta().creation_timestamp.as_ref().map(|time| Time::new(time.0)),
         expires_at: resource.spec.expires_at.map(|time| Time::new(time.0)),
         last_rotated_at: before.last_rotated_at,
         next_rotation_at: None,
-        versions: restricted.iter().flat_map(|record| &record.secrets).map(version_status).collect(),
+        versions: record.iter().flat_map(|record| &record.secrets).map(version_status).collect(),
     };
-    let ends = restricted.iter().flat_map(|record| &record.secrets).filter_map(|version| version.not_after);
+    let ends = record.iter().flat_map(|record| &record.secrets).filter_map(|version| version.not_after);
     let next = ends.chain(resource.spec.expires_at.map(|time| time.0)).filter(|moment| *moment > now).min();
     let notes = if is_reported(&before, refusal.reason) { Vec::new() } else { vec![warning(refusal)] };
-    let writes = restricted.map_or(Writes::Nothing, |record| Writes::Restrict(Box::new(record)));
+    let writes = record.map_or(Writes::Nothing, |record| Writes::Restrict(Box::new(record)));
     Plan { writes, status, notes, next }
 }
 
@@ -110,6 +135,11 @@ fn version_status(version: &crate::record::SecretVersion) -> VersionStatus {
         created_at: Time::new(version.created_at),
         not_after: version.not_after.map(Time::new),
     }
+}
+
+/// Absent where the policy has suspended the credential: the condition says so.
+fn state_of(record: &ClientRecord, now: Timestamp) -> Option<State> {
+    (!record.suspended).then(|| state(record, now))
 }
 
 fn state(record: &ClientRecord, now: Timestamp) -> State {

@@ -1,0 +1,228 @@
+//! Builds the binaries from pinned Go modules, once for each content of those pins.
+
+use std::env::{self, consts};
+use std::fs::{self, File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::process::{self, Command};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use aws_lc_rs::digest;
+
+use crate::assets::{Environment, say};
+use crate::identity::hex;
+use crate::supervise::Supervised;
+
+/// What is built.
+pub(crate) const BINARIES: [&str; 4] = ["etcd", "kube-apiserver", "kube-controller-manager", "kubectl"];
+
+const GO_MOD: &str = include_str!("../go.mod");
+const GO_SUM: &str = include_str!("../go.sum");
+/// Without the version the API server says 0.0, which clients take for a server too old to talk to.
+const LINKER: &str = "-s -w \
+    -X k8s.io/component-base/version.gitVersion=v1.36.3 \
+    -X k8s.io/component-base/version.gitMajor=1 \
+    -X k8s.io/component-base/version.gitMinor=36 \
+    -X k8s.io/client-go/pkg/version.gitVersion=v1.36.3";
+const PACKAGES: [&str; 4] = [
+    "go.etcd.io/etcd/server/v3", // its binary is named `server`
+    "k8s.io/kubernetes/cmd/kube-apiserver",
+    "k8s.io/kubernetes/cmd/kube-controller-manager",
+    "k8s.io/kubernetes/cmd/kubectl",
+];
+
+const NO_GO: &str = "the tests need etcd, kube-apiserver, kube-controller-manager and kubectl, and build them with Go: \
+    install Go 1.26 or newer (https://go.dev/dl) so that `go` is on PATH, \
+    or set KUBEBUILDER_ASSETS to a directory that has all four";
+
+/// The directory with the binaries, after building them if nobody has. Blocks, also while another process builds.
+pub(crate) fn build_once(cache: &Path, env: Environment) -> Result<PathBuf> {
+    let finished = directory(cache);
+    if finished.is_dir() {
+        return Ok(finished);
+    }
+    let go = go(env).context(NO_GO)?;
+    let parent = finished.parent().context("a cache without a parent")?;
+    fs::create_dir_all(parent).with_context(|| format!("cannot make {}", parent.display()))?;
+    let _lock = locked(&finished.with_extension("lock"))?;
+    if !finished.is_dir() {
+        remove_unfinished(parent)?;
+        build(&go, parent, &finished)?;
+    }
+    Ok(finished)
+}
+
+/// Where a build from these pins lies.
+pub(crate) fn directory(cache: &Path) -> PathBuf {
+    let mut hash = digest::Context::new(&digest::SHA256);
+    for part in [GO_MOD, GO_SUM, LINKER, consts::OS, consts::ARCH].iter().chain(&PACKAGES) {
+        hash.update(part.as_bytes());
+        hash.update(&[0]);
+    }
+    cache.join("control-plane").join(&hex(hash.finish().as_ref())[..16])
+}
+
+fn go(env: Environment) -> Option<PathBuf> {
+    env::split_paths(&env("PATH")?).map(|directory| directory.join("go")).find(|file| file.is_file())
+}
+
+fn locked(path: &Path) -> Result<File> {
+    let file = File::options().create(true).truncate(false).write(true).open(path)?;
+    let mut progress = Progress::new("another process builds the binaries, waiting for it");
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) => progress.wait(),
+            Err(TryLockError::Error(error)) => {
+                return Err(error).with_context(|| format!("cannot lock {}", path.display()));
+            }
+        }
+    }
+}
+
+/// What builds have left that were ended half way. Only under the lock.
+fn remove_unfinished(parent: &Path) -> Result<()> {
+    for entry in fs::read_dir(parent)? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with("unfinished-") {
+            fs::remove_dir_all(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// Builds next to the final place and moves the result there, so that what is there is complete.
+fn build(go: &Path, parent: &Path, finished: &Path) -> Result<()> {
+    let unfinished = parent.join(format!("unfinished-{}", process::id()));
+    let (sources, binaries) = (unfinished.join("src"), unfinished.join("bin"));
+    for directory in [&sources, &binaries] {
+        fs::create_dir_all(directory)?;
+    }
+    fs::write(sources.join("go.mod"), GO_MOD)?;
+    fs::write(sources.join("go.sum"), GO_SUM)?;
+    run(&command(go, &sources, &binaries), &unfinished.join("log"), finished)?;
+    fs::rename(binaries.join("server"), binaries.join("etcd"))?;
+    for name in BINARIES {
+        fs::metadata(binaries.join(name)).with_context(|| format!("go has built no {name}"))?;
+    }
+    fs::rename(&binaries, finished)?;
+    fs::remove_dir_all(&unfinished)?;
+    Ok(())
+}
+
+fn command(go: &Path, sources: &Path, binaries: &Path) -> Command {
+    let mut command = Command::new(go);
+    command
+        .current_dir(sources)
+        .env("CGO_ENABLED", "0")
+        .env("GOWORK", "off") // the cache may lie below someone's workspace
+        .env_remove("GOOS") // these binaries run here
+        .env_remove("GOARCH")
+        .args(["build", "-trimpath", "-ldflags", LINKER, "-o"])
+        .arg(binaries)
+        .args(PACKAGES);
+    command
+}
+
+/// Supervised, so that a test that is ended does not leave a compiler behind.
+fn run(command: &Command, log: &Path, into: &Path) -> Result<()> {
+    let what =
+        format!("building the binaries with Go into {} (once; several minutes, 10 on a slow machine)", into.display());
+    let mut progress = Progress::new(&what);
+    let build = Supervised::spawn(command, log)?;
+    let exit = loop {
+        progress.wait();
+        if let Some(exit) = build.try_wait() {
+            break exit;
+        }
+    };
+    if !exit.success() {
+        bail!(
+            "go build {exit}; it needs Go 1.26 or newer, and the modules of go.sum. Its output ends:\n{}",
+            build.log_tail()
+        );
+    }
+    say(&format!("built after {} s", progress.start.elapsed().as_secs()));
+    Ok(())
+}
+
+/// Says at once what is waited for, and then every 15 s for how long.
+struct Progress<'a> {
+    what: &'a str,
+    start: Instant,
+    said: Option<Instant>,
+}
+
+impl<'a> Progress<'a> {
+    fn new(what: &'a str) -> Self {
+        Self { what, start: Instant::now(), said: None }
+    }
+
+    fn wait(&mut self) {
+        if self.said.is_none_or(|said| said.elapsed() >= Duration::from_secs(15)) {
+            say(&format!("{}: {} s", self.what, self.start.elapsed().as_secs()));
+            self.said = Some(Instant::now());
+        }
+        thread::sleep(Duration::from_millis(100));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scratch::Scratch;
+    use std::os::unix::fs::PermissionsExt;
+
+    /// A `go` that leaves a line in `calls`, and files in the directory after `-o`.
+    const GO: &str = r#"#!/bin/sh
+echo called >>"$(dirname "$0")/calls"
+test -e "$(dirname "$0")/broken" && { echo no network; exit 1; }
+sleep 0.3
+while [ "$1" != -o ]; do shift; done
+for name in server kube-apiserver kube-controller-manager kubectl; do echo "$PWD" >"$2/$name"; done
+"#;
+
+    fn with_go(scratch: &Scratch) -> impl Fn(&str) -> Option<std::ffi::OsString> + Send + Sync + 'static {
+        let (directory, go) = (scratch.path().to_owned(), scratch.path().join("go"));
+        fs::write(&go, GO).unwrap();
+        fs::set_permissions(&go, fs::Permissions::from_mode(0o755)).unwrap();
+        let path = env::join_paths([directory.as_path(), Path::new("/usr/bin"), Path::new("/bin")]).unwrap();
+        move |name| (name == "PATH").then(|| path.clone())
+    }
+
+    fn calls(scratch: &Scratch) -> usize {
+        fs::read_to_string(scratch.path().join("calls")).map_or(0, |calls| calls.lines().count())
+    }
+
+    #[test]
+    fn parallel_callers_build_once() {
+        let scratch = Scratch::new().unwrap();
+        let env = with_go(&scratch);
+        let cache = scratch.path().join("cache");
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| assert!(build_once(&cache, &env).unwrap().join("etcd").is_file()));
+            }
+        });
+        assert_eq!(calls(&scratch), 1);
+        scratch.remove().unwrap();
+    }
+
+    #[test]
+    fn a_build_that_fails_looks_neither_finished_nor_stays() {
+        let scratch = Scratch::new().unwrap();
+        let env = with_go(&scratch);
+        let cache = scratch.path().join("cache");
+        fs::write(scratch.path().join("broken"), "").unwrap();
+        let error = format!("{:#}", build_once(&cache, &env).unwrap_err());
+        assert!(error.contains("no network"), "{error}");
+        assert!(!directory(&cache).exists());
+        fs::remove_file(scratch.path().join("broken")).unwrap();
+        assert!(build_once(&cache, &env).unwrap().join("kubectl").is_file());
+        let left: Vec<_> =
+            fs::read_dir(cache.join("control-plane")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left.len(), 2, "the binaries and the lock: {left:?}");
+        scratch.remove().unwrap();
+    }
+}

@@ -11,7 +11,7 @@ const NEW: u32 = 80_000;
 const KNOWN: u32 = 1_000;
 
 pub(crate) fn measures() -> Vec<Measure> {
-    let realm = Rc::new(Realm::start(Algorithm::EdDSA));
+    let realm = Rc::new(Realm::start("introspection", Algorithm::EdDSA));
     let (server, fresh) = (realm.server.clone(), realm.clone());
     let checked = Measure {
         name: "introspection, the signature checked",

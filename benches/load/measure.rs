@@ -20,7 +20,10 @@ impl Server {
     pub(crate) fn start(name: &str, program: &str, arguments: &[&str]) -> Self {
         let mut command = cores::on_server_core(program);
         command.args(arguments);
-        let process = Supervised::spawn(&command, scratch().join(format!("{name}.log"))).unwrap();
+        let log = scratch().join(format!("{name}.log"));
+        // Of an earlier run.
+        let _ = fs::remove_file(&log);
+        let process = Supervised::spawn(&command, log).unwrap();
         for _ in 0..1_000 {
             let log = process.log();
             let address = log.split_whitespace().find_map(|word| word.strip_prefix("public="));

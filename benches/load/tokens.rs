@@ -8,7 +8,7 @@ pub(crate) fn measures() -> Vec<Measure> {
     let measure = |name, algorithm, bounds| Measure {
         name,
         bounds,
-        server: Realm::start(algorithm).server,
+        server: Realm::start(name, algorithm).server,
         requests: Box::new(Realm::token_request),
     };
     vec![

@@ -64,6 +64,8 @@ pub(crate) struct Measure {
 struct Figures {
     rates: Vec<f64>,
     ratios: Vec<f64>,
+    /// The same by the servers' processor time, which neighbours on the machine disturb less.
+    cpu_ratios: Vec<f64>,
     busy: Vec<f64>,
 }
 
@@ -82,20 +84,21 @@ pub(crate) fn against_hello(mut measures: Vec<Measure>, rounds: usize, load: &Lo
 
     let mut figures: Vec<Figures> = measures.iter().map(|_| Figures::default()).collect();
     for round in 0..=rounds {
-        let mut hello = 0.0;
+        let (mut hello, mut hello_cpu) = (0.0, 0.0);
         for (place, (measure, figures)) in measures.iter_mut().zip(&mut figures).enumerate() {
             let requests = (measure.requests)();
             let before = measure.server.cpu();
             let rate = load.run(measure.server.address, &requests);
             let busy = (measure.server.cpu() - before) / load.time.as_secs_f64();
             if place == 0 {
-                hello = rate;
+                (hello, hello_cpu) = (rate, rate / busy);
             }
             eprintln!("round {round}: {}: {rate:.0}/s, {:.3} of hello", measure.name, rate / hello);
             // The first round warms up.
             if round > 0 {
                 figures.rates.push(rate);
                 figures.ratios.push(rate / hello);
+                figures.cpu_ratios.push(rate / busy / hello_cpu);
                 figures.busy.push(busy);
             }
         }
@@ -105,17 +108,22 @@ pub(crate) fn against_hello(mut measures: Vec<Measure>, rounds: usize, load: &Lo
 
 fn print(measures: &[Measure], figures: &mut [Figures], rounds: usize, load: &Load) {
     println!("{} connections, {rounds} interleaved rounds of {} s\n", load.connections, load.time.as_secs());
-    println!("| measure | answers/s (median) | of hello: min | median | max | at least | aim | server's core busy |");
-    println!("|---|---|---|---|---|---|---|---|");
-    for (measure, Figures { rates, ratios, busy }) in measures.iter().zip(figures) {
+    println!(
+        "| measure | answers/s (median) | of hello: min | median | max | at least | aim | by processor time: median | core busy |"
+    );
+    println!("|---|---|---|---|---|---|---|---|---|");
+    for (measure, Figures { rates, ratios, cpu_ratios, busy }) in measures.iter().zip(figures) {
         let bounds =
             measure.bounds.map_or((String::new(), String::new()), |(least, aim)| (least.to_string(), aim.to_string()));
         let [_, rate, _] = spread(rates);
         let [min, median, max] = spread(ratios);
+        let [_, cpu, _] = spread(cpu_ratios);
         let [_, busy, _] = spread(busy);
         let (name, (least, aim)) = (measure.name, bounds);
         let busy = busy * 100.0;
-        println!("| {name} | {rate:.0} | {min:.3} | {median:.3} | {max:.3} | {least} | {aim} | {busy:.0} % |");
+        println!(
+            "| {name} | {rate:.0} | {min:.3} | {median:.3} | {max:.3} | {least} | {aim} | {cpu:.3} | {busy:.0} % |"
+        );
     }
 }
 

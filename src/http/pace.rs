@@ -1,81 +1,91 @@
 //! Flow 2: ends connections that say nothing for too long, or too slowly.
 //!
 //! hyper has a time-out for headers, which counts the wait between requests as part of it and takes a timer for every
-//! request. Here a connection notes when it must have gone on, and looks at that every few seconds.
+//! request. Here a connection only notes its steps, without looking at a clock; every few seconds somebody looks whether
+//! it has taken one.
 
 use std::{
     io,
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicU32, Ordering::Relaxed},
     },
     task::{Context, Poll},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    time::{Instant, sleep},
+};
 
 /// From a request's first byte to the end of its headers; also from the connection to its first request.
 const HEAD: Duration = Duration::from_secs(10);
 /// Between requests. Longer than the pools of common clients keep a connection, so that they rarely find it closed.
 const IDLE: Duration = Duration::from_mins(2);
+/// A connection ends at most two of these late.
 const TICK: Duration = Duration::from_secs(2);
 
-/// The low bit of a deadline that stands between two requests, and ends with the first byte of the next.
-const IDLE_BIT: u64 = 1;
-const NEVER: u64 = !IDLE_BIT;
+/// The phase is in the low bits of a number that counts the steps.
+const PHASE: u32 = 0b11;
+const STEP: u32 = PHASE + 1;
 
-/// When a connection must have gone on.
-#[derive(Debug)]
-pub(super) struct Pace {
-    start: Instant,
-    /// Microseconds since `start`, and the bit.
-    deadline: AtomicU64,
-}
+/// Headers are awaited.
+const HEADERS: u32 = 0;
+/// A request is with its handler, which sees to its time.
+const BUSY: u32 = 1;
+/// Between two requests; ends with the first byte of the next.
+const WAITING: u32 = 2;
+
+/// Where a connection is.
+#[derive(Debug, Default)]
+pub(super) struct Pace(AtomicU32);
 
 impl Pace {
-    pub(super) fn start() -> Arc<Self> {
-        let pace = Self { start: Instant::now(), deadline: AtomicU64::new(0) };
-        pace.set(HEAD, 0);
-        Arc::new(pace)
-    }
-
-    /// A request's headers are complete: its handler sees to its time from here.
+    /// A request's headers are complete.
     pub(super) fn request(&self) {
-        self.deadline.store(NEVER, Relaxed);
+        self.step(BUSY);
     }
 
     /// Its answer is on the way.
     pub(super) fn answered(&self) {
-        self.set(IDLE, IDLE_BIT);
+        self.step(WAITING);
     }
 
     fn read(&self) {
-        if self.deadline.load(Relaxed) & IDLE_BIT != 0 {
-            self.set(HEAD, 0);
+        if self.0.load(Relaxed) & PHASE == WAITING {
+            self.step(HEADERS);
         }
     }
 
-    /// Returns when the deadline has passed.
+    /// One task alone takes the steps of a connection.
+    fn step(&self, phase: u32) {
+        let step = self.0.load(Relaxed).wrapping_add(STEP) & !PHASE;
+        self.0.store(step | phase, Relaxed);
+    }
+
+    /// Returns when the connection has stayed in one step for too long.
     pub(super) async fn lost(&self) {
-        while self.now() < self.deadline.load(Relaxed) {
-            tokio::time::sleep(TICK).await;
+        let (mut step, mut since) = (self.0.load(Relaxed), Instant::now());
+        loop {
+            sleep(TICK).await;
+            let now = self.0.load(Relaxed);
+            if now != step {
+                (step, since) = (now, Instant::now());
+            } else if limit(step).is_some_and(|limit| since.elapsed() >= limit) {
+                return;
+            }
         }
-    }
-
-    fn set(&self, from_now: Duration, bit: u64) {
-        let deadline = self.now().saturating_add(micros(from_now));
-        self.deadline.store(deadline & !IDLE_BIT | bit, Relaxed);
-    }
-
-    fn now(&self) -> u64 {
-        micros(self.start.elapsed())
     }
 }
 
-fn micros(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+fn limit(step: u32) -> Option<Duration> {
+    match step & PHASE {
+        HEADERS => Some(HEAD),
+        WAITING => Some(IDLE),
+        _ => None,
+    }
 }
 
 /// A stream that tells its [`Pace`] when something was read.
@@ -131,17 +141,35 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_first_bytes_after_an_answer_start_the_clock_for_headers() {
-        let pace = Pace::start();
-        let left = |pace: &Pace| Duration::from_micros(pace.deadline.load(Relaxed).saturating_sub(pace.now()));
+    fn only_the_first_bytes_after_an_answer_start_the_time_for_headers() {
+        let pace = Pace::default();
+        let now = |pace: &Pace| pace.0.load(Relaxed);
+        let first = now(&pace);
         pace.read();
-        assert!(left(&pace) <= HEAD, "bytes do not prolong the time for headers");
+        assert_eq!(now(&pace), first, "bytes do not prolong the time for headers");
+        assert_eq!(limit(first), Some(HEAD));
         pace.request();
         pace.read();
-        assert!(left(&pace) > IDLE, "a body has its own time");
+        assert_eq!(limit(now(&pace)), None, "a body has its own time");
         pace.answered();
-        assert!(left(&pace) > HEAD);
+        assert_eq!(limit(now(&pace)), Some(IDLE));
         pace.read();
-        assert!(left(&pace) <= HEAD);
+        assert_eq!(limit(now(&pace)), Some(HEAD));
+        assert_ne!(now(&pace), first, "another request, another time");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_stays_in_one_step_is_lost() {
+        let pace = Pace::default();
+        let started = Instant::now();
+        pace.lost().await;
+        assert!((HEAD..=HEAD + 2 * TICK).contains(&started.elapsed()), "{:?}", started.elapsed());
+        pace.answered();
+        let started = Instant::now();
+        pace.lost().await;
+        assert!((IDLE..=IDLE + 2 * TICK).contains(&started.elapsed()), "{:?}", started.elapsed());
+        pace.request();
+        let served = tokio::time::timeout(10 * IDLE, pace.lost()).await;
+        assert!(served.is_err(), "a request may take its time");
     }
 }

@@ -1,5 +1,7 @@
 //! All flows: where log lines go and how they look.
 
+use std::io::{IsTerminal as _, stderr};
+
 use tracing_subscriber::EnvFilter;
 
 /// How log lines look.
@@ -17,7 +19,8 @@ pub enum Format {
 /// Calling it a second time changes nothing.
 pub fn init(format: Format) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr).with_ansi(stderr().is_terminal());
     // An error says that a subscriber is there already: `dev` and tests set one up themselves.
     let _ = match format {
         Format::Text => builder.try_init(),

@@ -17,6 +17,10 @@ struct Cli {
 enum Command {
     /// Issue and check tokens from the records in one namespace, or from a directory of records
     Server(app::server::Args),
+    /// Turn custom resources into Secrets: the operator
+    Controller(app::controller::Args),
+    /// Print the CustomResourceDefinitions
+    Crd,
 }
 
 /// Parses the arguments and runs the job that they name.
@@ -26,5 +30,13 @@ enum Command {
 pub fn main() -> anyhow::Result<ExitCode> {
     match Cli::parse().command {
         Command::Server(args) => app::server::run(args),
+        Command::Controller(args) => app::controller::run(args),
+        Command::Crd => print_crds(),
     }
+}
+
+fn print_crds() -> anyhow::Result<ExitCode> {
+    use std::io::Write as _;
+    std::io::stdout().write_all(crate::crd::to_yaml()?.as_bytes())?;
+    Ok(ExitCode::SUCCESS)
 }

@@ -17,6 +17,8 @@ use serde::{Deserialize, Serialize};
 pub const SECRET_TYPE: &str = "snaphook.dev/record";
 /// The label that marks a record Secret; its value is a [`Kind`].
 pub const LABEL: &str = "snaphook.dev/record";
+/// The label with the namespace of the resource that a record was made from, so that a controller for some namespaces can watch theirs.
+pub const NAMESPACE_LABEL: &str = "snaphook.dev/namespace";
 /// The only key in a record Secret's data.
 pub const DATA_KEY: &str = "record.json";
 /// The version of the documents that this program writes and reads.

@@ -1,0 +1,361 @@
+//! Flow 1: the operator's configuration, read from one YAML file and checked as a whole before anything uses it.
+//!
+//! The file's shape is documented in `docs/configuration.md`; a mistake is reported with its place and the fix, and a file that is
+//! broken later leaves the last good configuration in force.
+
+use std::{collections::BTreeMap, path::Path, time};
+
+use serde::Deserialize;
+use url::Url;
+
+use crate::{crd::Duration, record::Algorithm};
+
+/// The whole configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Config {
+    /// The shared realm: the server that every namespace uses.
+    pub realm: Realm,
+    /// Namespaces to look after. Empty: all.
+    #[serde(default)]
+    pub watch_namespaces: Vec<String>,
+    /// How tokens are signed.
+    #[serde(default)]
+    pub signing_keys: SigningKeys,
+    /// Who may ask for what.
+    #[serde(default)]
+    pub policy: Policy,
+    /// Which replica of the controller works.
+    #[serde(default)]
+    pub leader_election: LeaderElection,
+    /// How many resources are reconciled at once: 1 to 256.
+    #[serde(default = "default_concurrency")]
+    pub concurrency: u16,
+}
+
+/// A namespace with a server in it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Realm {
+    /// Where the server and its records are. Default: the namespace that the controller runs in.
+    pub namespace: Option<String>,
+    /// The issuer of tokens (RFC 8414): an `http` or `https` URL without query and fragment, used exactly as written.
+    pub issuer: String,
+    /// Where apps in the cluster reach the server. Default: the issuer.
+    pub internal_url: Option<String>,
+}
+
+/// How tokens are signed.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct SigningKeys {
+    /// The algorithm of new keys.
+    pub algorithm: Algorithm,
+    /// How long a key signs before another takes over: at least 1h.
+    pub rotation_interval: Duration,
+}
+
+impl Default for SigningKeys {
+    fn default() -> Self {
+        Self { algorithm: Algorithm::default(), rotation_interval: Duration::from_secs(30 * 24 * 3600) }
+    }
+}
+
+/// Who may ask for what: the first rule that fits a namespace is the only one that counts for it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Policy {
+    /// Rules, in order.
+    pub rules: Vec<Rule>,
+}
+
+/// What some namespaces may ask for. An absent list allows what is allowed without a rule.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Rule {
+    /// The namespaces that the rule is for.
+    pub namespaces: Namespaces,
+    /// Globs of scopes. Scopes `snaphook:*` need a glob that begins so. Default: every scope but those.
+    pub scopes: Option<Vec<String>>,
+    /// Globs of audiences. Default: every audience.
+    pub audiences: Option<Vec<String>>,
+    /// Globs of explicit client ids. Default: none.
+    #[serde(default)]
+    pub client_ids: Vec<String>,
+    /// A client with the scope `snaphook:introspect` sees only tokens for these audiences. Default: all.
+    pub introspect_audiences: Option<Vec<String>>,
+    /// How many `AppCredential`s a namespace may have. Default: no limit.
+    pub max_app_credentials: Option<u32>,
+}
+
+/// Which namespaces a rule is for: those that fit any name and, where labels are given, have all of them.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Namespaces {
+    /// Names or globs (`*` is any text). Default: every name.
+    pub names: Option<Vec<String>>,
+    /// Labels that the namespace must have.
+    #[serde(default)]
+    pub match_labels: BTreeMap<String, String>,
+}
+
+/// Which replica works. The times are those of client-go.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct LeaderElection {
+    /// False only where nothing else can run a second controller.
+    pub enabled: bool,
+    /// The Lease, in the realm's namespace.
+    pub lease_name: String,
+    /// After this time without renewal another replica takes over.
+    pub lease_duration: Duration,
+    /// A leader that could not renew for this long stops writing.
+    pub renew_deadline: Duration,
+    /// Time between two tries.
+    pub retry_period: Duration,
+}
+
+impl Default for LeaderElection {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            lease_name: "snaphook-controller".into(),
+            lease_duration: Duration::from_secs(15),
+            renew_deadline: Duration::from_secs(10),
+            retry_period: Duration::from_secs(2),
+        }
+    }
+}
+
+fn default_concurrency() -> u16 {
+    16
+}
+
+/// Why the configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file could not be read.
+    #[error("cannot read the configuration")]
+    Read(#[source] std::io::Error),
+    /// Not YAML, or not of the configuration's shape.
+    #[error("the configuration does not parse: {0}")]
+    Parse(String),
+    /// A value that cannot be used.
+    #[error("{place}: {problem}")]
+    Invalid {
+        /// Where, such as `policy.rules[2].scopes[0]`.
+        place: String,
+        /// What is wrong and how to mend it.
+        problem: String,
+    },
+}
+
+fn invalid<T>(place: impl Into<String>, problem: impl Into<String>) -> Result<T, ConfigError> {
+    Err(ConfigError::Invalid { place: place.into(), problem: problem.into() })
+}
+
+impl Config {
+    /// Reads and checks a file.
+    ///
+    /// # Errors
+    /// The first mistake, with its place.
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        Self::parse(&std::fs::read_to_string(path).map_err(ConfigError::Read)?)
+    }
+
+    /// Parses and checks YAML.
+    ///
+    /// # Errors
+    /// The first mistake, with its place.
+    pub fn parse(yaml: &str) -> Result<Self, ConfigError> {
+        let config: Self = serde_yaml::from_str(yaml).map_err(|error| ConfigError::Parse(error.to_string()))?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// What `snaphook dev` uses where there is no file: everything is allowed.
+    #[must_use]
+    pub fn laptop(issuer: String) -> Self {
+        let rule = Rule {
+            namespaces: Namespaces { names: None, match_labels: BTreeMap::new() },
+            scopes: Some(vec!["*".into(), "snaphook:*".into()]),
+            audiences: None,
+            client_ids: vec!["*".into()],
+            introspect_audiences: None,
+            max_app_credentials: None,
+        };
+        Self {
+            realm: Realm { namespace: Some("snaphook-dev".into()), issuer, internal_url: None },
+            watch_namespaces: Vec::new(),
+            signing_keys: SigningKeys::default(),
+            policy: Policy { rules: vec![rule] },
+            leader_election: LeaderElection { enabled: false, ..LeaderElection::default() },
+            concurrency: default_concurrency(),
+        }
+    }
+
+    /// Whether any rule asks for labels of namespaces.
+    #[must_use]
+    pub fn needs_namespace_labels(&self) -> bool {
+        self.policy.rules.iter().any(|rule| !rule.namespaces.match_labels.is_empty())
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        let Self { realm, watch_namespaces, signing_keys, policy, leader_election, concurrency } = self;
+        check_url("realm.issuer", &realm.issuer)?;
+        if let Some(url) = &realm.internal_url {
+            check_url("realm.internalUrl", url)?;
+        }
+        for (index, namespace) in watch_namespaces.iter().enumerate() {
+            check_namespace(&format!("watchNamespaces[{index}]"), namespace)?;
+        }
+        if let Some(namespace) = &realm.namespace {
+            check_namespace("realm.namespace", namespace)?;
+        }
+        if signing_keys.rotation_interval < Duration::from_secs(3600) {
+            return invalid("signingKeys.rotationInterval", "must be at least 1h");
+        }
+        if !(1..=256).contains(concurrency) {
+            return invalid("concurrency", "must be from 1 to 256");
+        }
+        leader_election.check()?;
+        policy.rules.iter().enumerate().try_for_each(|(index, rule)| rule.check(&format!("policy.rules[{index}]")))
+    }
+}
+
+impl Realm {
+    /// Where apps in the cluster reach the server, without a slash at the end.
+    #[must_use]
+    pub fn app_url(&self) -> &str {
+        self.internal_url.as_deref().unwrap_or(&self.issuer).trim_end_matches('/')
+    }
+}
+
+impl LeaderElection {
+    fn check(&self) -> Result<(), ConfigError> {
+        let Self { enabled: _, lease_name, lease_duration, renew_deadline, retry_period } = self;
+        if lease_name.is_empty() {
+            return invalid("leaderElection.leaseName", "must not be empty");
+        }
+        if retry_period.as_secs() == 0 {
+            return invalid("leaderElection.retryPeriod", "must be at least 1s");
+        }
+        if renew_deadline <= retry_period {
+            return invalid("leaderElection.renewDeadline", "must be longer than retryPeriod");
+        }
+        if lease_duration <= renew_deadline {
+            return invalid(
+                "leaderElection.leaseDuration",
+                "must be longer than renewDeadline, or two replicas would work at once",
+            );
+        }
+        Ok(())
+    }
+
+    /// Time left between the last write of a leader that lost its Lease and the first of the next one.
+    #[must_use]
+    pub fn safety_margin(&self) -> time::Duration {
+        time::Duration::from(self.lease_duration).saturating_sub(self.renew_deadline.into())
+    }
+}
+
+impl Rule {
+    fn check(&self, place: &str) -> Result<(), ConfigError> {
+        let Self { namespaces, scopes, audiences, client_ids, introspect_audiences, max_app_credentials: _ } = self;
+        let Namespaces { names, match_labels } = namespaces;
+        let globs = [
+            ("namespaces.names", names.as_deref()),
+            ("scopes", scopes.as_deref()),
+            ("audiences", audiences.as_deref()),
+            ("clientIds", Some(client_ids.as_slice())),
+            ("introspectAudiences", introspect_audiences.as_deref()),
+        ];
+        for (field, globs) in globs {
+            if let Some(index) = globs.unwrap_or_default().iter().position(String::is_empty) {
+                return invalid(format!("{place}.{field}[{index}]"), "must not be empty; `*` is every text");
+            }
+        }
+        if names.as_ref().is_some_and(Vec::is_empty) && match_labels.is_empty() {
+            return invalid(format!("{place}.namespaces.names"), "names no namespace; leave it out for all of them");
+        }
+        Ok(())
+    }
+}
+
+fn check_url(place: &str, text: &str) -> Result<(), ConfigError> {
+    let url = match Url::parse(text) {
+        Ok(url) => url,
+        Err(error) => return invalid(place, format!("{text:?} is not a URL: {error}")),
+    };
+    if !matches!(url.scheme(), "http" | "https") {
+        return invalid(place, "must begin with http:// or https://");
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return invalid(place, "must have no query and no fragment (RFC 8414, section 2)");
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return invalid(place, "must not hold a user name or password");
+    }
+    if text.len() > 512 || text.bytes().any(|byte| !byte.is_ascii_graphic() || matches!(byte, b'"' | b'\\')) {
+        return invalid(place, "must be at most 512 printable ASCII characters without quotes and backslashes");
+    }
+    Ok(())
+}
+
+fn check_namespace(place: &str, name: &str) -> Result<(), ConfigError> {
+    let label = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    if name.is_empty() || name.len() > 63 || !name.bytes().all(label) || name.starts_with('-') || name.ends_with('-') {
+        return invalid(place, format!("{name:?} is not the name of a namespace (RFC 1123 label)"));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SMALLEST: &str = "realm: {issuer: 'https://auth.example.com'}";
+
+    #[test]
+    fn the_smallest_configuration_has_the_documented_defaults() {
+        let config = Config::parse(SMALLEST).unwrap();
+        assert_eq!(config.realm.app_url(), "https://auth.example.com");
+        assert_eq!(config.signing_keys.algorithm, Algorithm::ES256);
+        assert_eq!(config.leader_election.lease_duration, Duration::from_secs(15));
+        assert!(config.watch_namespaces.is_empty());
+    }
+
+    #[test]
+    fn each_mistake_names_its_place() {
+        let cases = [
+            ("realm: {}", "issuer"),
+            ("realm: {issuer: 'auth.example.com'}", "realm.issuer"),
+            ("realm: {issuer: 'ftp://x'}", "realm.issuer"),
+            ("realm: {issuer: 'https://x/?a=b'}", "realm.issuer"),
+            ("realm: {issuer: 'https://u:p@x/'}", "realm.issuer"),
+            ("realm: {issuer: 'https://x', internalUrl: 'nonsense'}", "realm.internalUrl"),
+            ("realm: {issuer: 'https://x', namespace: 'Not Good'}", "realm.namespace"),
+            ("realm: {issuer: 'https://x'}\nwatchNamespaces: [a, '']", "watchNamespaces[1]"),
+            ("realm: {issuer: 'https://x'}\nsigningKeys: {algorithm: HS256}", "HS256"),
+            ("realm: {issuer: 'https://x'}\nsigningKeys: {rotationInterval: 5m}", "signingKeys.rotationInterval"),
+            ("realm: {issuer: 'https://x'}\nsigningKeys: {rotationInterval: 5 days}", "5 days"),
+            ("realm: {issuer: 'https://x'}\nconcurrency: 0", "concurrency"),
+            ("realm: {issuer: 'https://x'}\nleaderElection: {leaseDuration: 5s}", "leaderElection.leaseDuration"),
+            ("realm: {issuer: 'https://x'}\nleaderElection: {retryPeriod: 10s}", "leaderElection.renewDeadline"),
+            ("realm: {issuer: 'https://x'}\npolicy: {rules: [{scopes: []}]}", "namespaces"),
+            (
+                "realm: {issuer: 'https://x'}\npolicy: {rules: [{namespaces: {}, scopes: [a, '']}]}",
+                "policy.rules[0].scopes[1]",
+            ),
+            (
+                "realm: {issuer: 'https://x'}\npolicy: {rules: [{namespaces: {names: []}}]}",
+                "policy.rules[0].namespaces.names",
+            ),
+            ("realm: {issuer: 'https://x'}\npolicies: {}", "policies"),
+        ];
+        for (yaml, place) in cases {
+            let error = Config::parse(yaml).unwrap_err().to_string();
+            assert!(error.contains(place), "{yaml}\n→ {error}");
+        }
+    }
+}

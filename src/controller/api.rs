@@ -1,0 +1,58 @@
+//! Flow 1: one way to call the API server: with a deadline, and with errors sorted by what happens next.
+
+use std::{future::Future, time::Duration};
+
+use kube::core::Status;
+
+use super::app_credential::ApplyError;
+
+/// No call takes longer: a server that is stopped keeps its connections open.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// Awaits a call, and sorts its error.
+///
+/// # Errors
+/// As [`ApplyError`] sorts them.
+pub async fn call<T>(object: &str, request: impl Future<Output = kube::Result<T>>) -> Result<T, ApplyError> {
+    match tokio::time::timeout(DEADLINE, request).await {
+        Ok(result) => result.map_err(|error| sort(object, error)),
+        Err(elapsed) => Err(ApplyError::Unreachable { object: object.to_owned(), source: elapsed.into() }),
+    }
+}
+
+/// As [`call`], where an object that is not there is an answer.
+///
+/// # Errors
+/// As [`ApplyError`] sorts them.
+pub async fn call_opt<T>(
+    object: &str,
+    request: impl Future<Output = kube::Result<T>>,
+) -> Result<Option<T>, ApplyError> {
+    call(object, async {
+        match request.await {
+            Ok(found) => Ok(Some(found)),
+            Err(kube::Error::Api(status)) if status.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
+    })
+    .await
+}
+
+fn sort(object: &str, error: kube::Error) -> ApplyError {
+    let object = object.to_owned();
+    match error {
+        kube::Error::Api(status) if status.is_conflict() || status.is_already_exists() || status.is_not_found() => {
+            ApplyError::Conflict { object }
+        }
+        kube::Error::Api(status) if is_terminating(&status) => ApplyError::Going { object },
+        kube::Error::Api(status) if status.is_forbidden() || status.is_invalid() || status.code == 400 => {
+            ApplyError::Refused { object, message: status.message }
+        }
+        error => ApplyError::Unreachable { object, source: Box::new(error) },
+    }
+}
+
+fn is_terminating(status: &Status) -> bool {
+    let causes = status.details.iter().flat_map(|details| &details.causes);
+    status.is_forbidden() && causes.into_iter().any(|cause| cause.reason == "NamespaceTerminating")
+}

@@ -1,0 +1,250 @@
+//! Flow 1, step 4: the writes that make a difference, in the order that `build` gave them, through a [`World`].
+
+use std::future::Future;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Secret;
+
+use super::{
+    Depth, Observed,
+    build::{self, Consumer},
+    fetch::{self, ObjectVersion},
+    status::Note,
+};
+use crate::{
+    crd::{AppCredential, AppCredentialStatus},
+    record::ClientRecord,
+};
+
+/// Where resources are read from and results go to: a Kubernetes cluster, or a directory under `snaphook dev`.
+pub trait World: Send + Sync {
+    /// Looks at everything that the verdict on a resource depends on.
+    fn fetch(
+        &self,
+        resource: &AppCredential,
+        depth: Depth,
+    ) -> impl Future<Output = Result<Observed, ApplyError>> + Send;
+    /// Makes deletion wait for [`World::delete_record`].
+    fn add_finalizer(&self, resource: &AppCredential) -> impl Future<Output = Result<(), ApplyError>> + Send;
+    /// Lets a deletion go on.
+    fn remove_finalizer(&self, resource: &AppCredential) -> impl Future<Output = Result<(), ApplyError>> + Send;
+    /// Makes a record that does not exist yet.
+    fn create_record(&self, record: &ClientRecord) -> impl Future<Output = Result<ObjectVersion, ApplyError>> + Send;
+    /// Changes a record that is still as it was seen.
+    fn update_record(
+        &self,
+        record: &ClientRecord,
+        seen: &ObjectVersion,
+    ) -> impl Future<Output = Result<ObjectVersion, ApplyError>> + Send;
+    /// Removes the record of a resource, if there is one.
+    fn delete_record(&self, resource: &AppCredential) -> impl Future<Output = Result<(), ApplyError>> + Send;
+    /// Makes a Secret for an app that does not exist yet.
+    fn create_consumer(&self, consumer: &Consumer) -> impl Future<Output = Result<(), ApplyError>> + Send;
+    /// Changes a Secret for an app that is still as it was seen. Returns whether anything had to change.
+    fn update_consumer(
+        &self,
+        consumer: &Consumer,
+        seen: &Secret,
+    ) -> impl Future<Output = Result<bool, ApplyError>> + Send;
+    /// Removes a Secret of ours that is still as it was seen.
+    fn delete_consumer(&self, seen: &Secret) -> impl Future<Output = Result<(), ApplyError>> + Send;
+    /// Reports.
+    fn write_status(
+        &self,
+        resource: &AppCredential,
+        status: &AppCredentialStatus,
+    ) -> impl Future<Output = Result<(), ApplyError>> + Send;
+    /// Tells people of a transition. A note that is lost harms nothing.
+    fn publish(&self, resource: &AppCredential, note: &Note) -> impl Future<Output = ()> + Send;
+}
+
+/// What kept a write from being done.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// The object is not as it was seen; look again.
+    #[error("{object} changed meanwhile")]
+    Conflict {
+        /// Which.
+        object: String,
+    },
+    /// The resource or its namespace is going away: nothing is left to be done.
+    #[error("{object} is being deleted")]
+    Going {
+        /// Which.
+        object: String,
+    },
+    /// The API server refused it for a reason that a person must mend.
+    #[error("{object} was refused by the API server: {message}")]
+    Refused {
+        /// Which.
+        object: String,
+        /// What the API server said about it, which never quotes data.
+        message: String,
+    },
+    /// The API server could not be reached or could not answer.
+    #[error("{object} could not be reached")]
+    Unreachable {
+        /// Which.
+        object: String,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+impl ApplyError {
+    /// A bounded name for metrics and logs.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Conflict { .. } => "Conflict",
+            Self::Going { .. } => "Going",
+            Self::Refused { .. } => "Refused",
+            Self::Unreachable { .. } => "Unreachable",
+        }
+    }
+}
+
+/// Everything that one run wants done.
+pub struct Plan {
+    /// The record and the Secret.
+    pub writes: Writes,
+    /// The report when they are done.
+    pub status: AppCredentialStatus,
+    /// The transitions.
+    pub notes: Vec<Note>,
+    /// When to look again.
+    pub next: Option<Timestamp>,
+}
+
+/// What to do with the record and the Secret.
+pub enum Writes {
+    /// Bring both to what the spec says.
+    All(Box<Desired>),
+    /// Leave the Secret, and take from the spec only what ends tokens.
+    Restrict(Box<ClientRecord>),
+    /// Leave both.
+    Nothing,
+}
+
+pub use build::Desired;
+
+impl Plan {
+    /// A refusal of something new may only mean that a cache has not seen enough.
+    #[must_use]
+    pub fn needs_no_closer_look(&self) -> bool {
+        matches!(self.writes, Writes::All(_))
+    }
+
+    /// Whether carrying it out would write anything.
+    #[must_use]
+    pub fn writes_anything(&self, resource: &AppCredential, observed: &Observed) -> bool {
+        let stored = observed.record.as_ref().and_then(|stored| stored.document.as_ref());
+        let record_differs = |record: &ClientRecord| stored.is_none_or(|stored| build::differs(stored, record));
+        let objects_differ = match &self.writes {
+            Writes::All(desired) => {
+                record_differs(&desired.record)
+                    || record_differs(&desired.settled)
+                    || !desired.outdated_consumers.is_empty()
+                    || observed.consumer(&desired.consumer.name).is_none_or(|secret| {
+                        desired.consumer.differs_from(secret) || desired.consumer.may_have_leftovers(secret)
+                    })
+                    || !has_finalizer(resource)
+            }
+            Writes::Restrict(record) => record_differs(record),
+            Writes::Nothing => false,
+        };
+        objects_differ || self.status_differs(resource)
+    }
+
+    fn status_differs(&self, resource: &AppCredential) -> bool {
+        resource.status.as_ref() != Some(&self.status)
+    }
+
+    /// Does the writes that make a difference.
+    ///
+    /// # Errors
+    /// The first write that could not be done.
+    pub async fn carry_out<W: World>(
+        self,
+        world: &W,
+        resource: &AppCredential,
+        observed: &Observed,
+    ) -> Result<Option<Timestamp>, ApplyError> {
+        match &self.writes {
+            Writes::All(desired) => write_all(world, resource, observed, desired).await?,
+            Writes::Restrict(record) => {
+                write_record(world, observed.record.as_ref().map(Seen::of), record).await?;
+            }
+            Writes::Nothing => {}
+        }
+        if self.status_differs(resource) {
+            world.write_status(resource, &self.status).await?;
+        }
+        for note in &self.notes {
+            world.publish(resource, note).await;
+        }
+        Ok(self.next)
+    }
+}
+
+async fn write_all<W: World>(
+    world: &W,
+    resource: &AppCredential,
+    observed: &Observed,
+    desired: &Desired,
+) -> Result<(), ApplyError> {
+    if !has_finalizer(resource) {
+        world.add_finalizer(resource).await?;
+    }
+    let written = write_record(world, observed.record.as_ref().map(Seen::of), &desired.record).await?;
+    write_consumer(world, observed, &desired.consumer).await?;
+    write_record(world, Some(Seen { document: Some(&desired.record), version: written }), &desired.settled).await?;
+    for name in &desired.outdated_consumers {
+        if let Some(secret) = observed.consumer(name) {
+            world.delete_consumer(secret).await?;
+        }
+    }
+    Ok(())
+}
+
+/// A record as it is known to be stored.
+struct Seen<'a> {
+    document: Option<&'a ClientRecord>,
+    version: ObjectVersion,
+}
+
+impl<'a> Seen<'a> {
+    fn of(stored: &'a fetch::StoredRecord) -> Self {
+        Self { document: stored.document.as_ref(), version: stored.version.clone() }
+    }
+}
+
+async fn write_record<W: World>(
+    world: &W,
+    seen: Option<Seen<'_>>,
+    wanted: &ClientRecord,
+) -> Result<ObjectVersion, ApplyError> {
+    match seen {
+        None => world.create_record(wanted).await,
+        Some(Seen { document: Some(document), version }) if !build::differs(document, wanted) => Ok(version),
+        Some(Seen { version, .. }) => world.update_record(wanted, &version).await,
+    }
+}
+
+async fn write_consumer<W: World>(world: &W, observed: &Observed, wanted: &Consumer) -> Result<(), ApplyError> {
+    match observed.consumer(&wanted.name).or(observed.foreign.as_ref()) {
+        None => world.create_consumer(wanted).await,
+        Some(secret) if !wanted.differs_from(secret) && !wanted.may_have_leftovers(secret) => Ok(()),
+        Some(secret) => world.update_consumer(wanted, secret).await.map(drop),
+    }
+}
+
+/// The finalizer, which exists for the record alone.
+pub const FINALIZER: &str = "snaphook.dev/record";
+
+/// Whether deletion waits for us.
+#[must_use]
+pub fn has_finalizer(resource: &AppCredential) -> bool {
+    resource.metadata.finalizers.iter().flatten().any(|finalizer| finalizer == FINALIZER)
+}

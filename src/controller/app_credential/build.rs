@@ -1,0 +1,467 @@
+//! Flow 1, step 3, pure: what has to be written, in an order that a crash cannot harm.
+//!
+//! 1. the record with the new hash beside the old ones, so that no app ever holds a secret that the server refuses;
+//! 2. the Secret for the app;
+//! 3. the record with an end to what was replaced, where something was.
+//!
+//! A version whose Secret was not seen yet is unconfirmed. After a crash between 1 and 2 nobody can hold its secret, so the next run
+//! drops it and starts over; a confirmed version stays until its overlap ends. Confirming alone is not worth a write: being listed in
+//! the status, or being held by the Secret, confirms as well.
+
+use std::collections::{BTreeMap, HashMap};
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::{ByteString, api::core::v1::Secret};
+use kube::ResourceExt;
+use secrecy::{ExposeSecret as _, SecretString};
+
+use super::{
+    Observed,
+    fetch::{self, CONSUMER_LABEL, CONSUMER_VALUE, OWNER_ANNOTATION},
+    secret_value,
+    validate::{Reason, Refusal, Validated, WantedSecret},
+};
+use crate::record::{self, ClientRecord, GenerationId, Origin, SecretHash, SecretVersion};
+
+/// So many secrets may work at the same time.
+pub const MAX_VERSIONS: usize = 10;
+
+/// Fresh random bytes, drawn by the driver.
+#[derive(Clone, Copy)]
+pub struct Entropy {
+    /// For a client secret.
+    pub secret: [u8; 32],
+    /// For a generation id.
+    pub generation: [u8; 16],
+}
+
+/// What has to be written.
+pub struct Desired {
+    /// First.
+    pub record: ClientRecord,
+    /// Second.
+    pub consumer: Consumer,
+    /// Third.
+    pub settled: ClientRecord,
+    /// Secrets of ours under former names, to be deleted.
+    pub outdated_consumers: Vec<String>,
+    /// What a person would want to hear of.
+    pub news: Vec<News>,
+    /// When something changes by itself.
+    pub next: Option<Timestamp>,
+}
+
+/// The Secret for the app.
+#[derive(Clone)]
+pub struct Consumer {
+    /// `metadata.name`.
+    pub name: String,
+    /// `metadata.namespace`.
+    pub namespace: String,
+    /// `type`.
+    pub type_: String,
+    /// All labels that we set.
+    pub labels: BTreeMap<String, String>,
+    /// All annotations that we set.
+    pub annotations: BTreeMap<String, String>,
+    /// All data that we set.
+    pub data: BTreeMap<String, ByteString>,
+    /// The uid of the resource that takes the Secret with it; absent with `Retain`.
+    pub owner: Option<record::Source>,
+}
+
+/// A transition, for an Event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum News {
+    /// The credential was made.
+    Created,
+    /// The secret was replaced because it was time or asked for.
+    Rotated,
+    /// The Secret was deleted or its value changed by hand: a new value was generated.
+    SecretReplaced,
+    /// A secret of the user's own changed.
+    SecretChanged,
+    /// Revoked.
+    Revoked,
+    /// No longer revoked.
+    Reinstated,
+    /// Its time is over.
+    Expired,
+}
+
+/// Computes every write.
+///
+/// # Errors
+/// A refusal that only shows here: too many versions, or a Secret that would have to change and cannot.
+pub fn build(valid: &Validated, observed: &Observed, now: Timestamp, entropy: Entropy) -> Result<Desired, Refusal> {
+    let prior = prior(valid, observed);
+    let held = held_values(observed);
+    let mut versions = surviving(prior, observed, &held, now);
+    let decision = decide(valid, observed, &versions, &held, now);
+    let mut news = Vec::new();
+    let mut fresh = None;
+    if let Some(cause) = decision {
+        let (version, value) = new_version(valid, prior, &versions, &cause, now, entropy);
+        make_room(&mut versions, &cause)?;
+        versions.push(version);
+        fresh = value;
+        news.extend(cause.news(prior.is_some()));
+    }
+    let record = record_of(valid, prior, versions, now, entropy);
+    news.extend(revocation_news(prior, &record));
+    let settled = settle(&record, valid.overlap, now);
+    let consumer = consumer(valid, &settled, &held, fresh.as_ref());
+    check_immutable(observed, &consumer)?;
+    let outdated_consumers =
+        observed.consumers.iter().map(ResourceExt::name_any).filter(|name| *name != consumer.name).collect();
+    let next = next_change(valid, &settled, now);
+    Ok(Desired { record, consumer, settled, outdated_consumers, news, next })
+}
+
+/// The record of this very resource: one of a resource deleted and made anew is another's.
+fn prior<'a>(valid: &Validated, observed: &'a Observed) -> Option<&'a ClientRecord> {
+    let document = observed.record.as_ref()?.document.as_ref()?;
+    (document.source == valid.source).then_some(document)
+}
+
+/// Every value in our Secrets, by its hash: whatever key and name it lies under.
+type Held<'a> = HashMap<SecretHash, &'a [u8]>;
+
+fn held_values(observed: &Observed) -> Held<'_> {
+    let values = observed.consumers.iter().flat_map(|secret| fetch::data(secret).values());
+    values.map(|value| (SecretHash::of(&value.0), value.0.as_slice())).collect()
+}
+
+fn is_held(held: &Held<'_>, version: &SecretVersion) -> bool {
+    held.contains_key(&version.hash)
+}
+
+/// Prior versions that have not ended, without what a crash left over, and with what is known to be in use confirmed.
+fn surviving(prior: Option<&ClientRecord>, observed: &Observed, held: &Held<'_>, now: Timestamp) -> Vec<SecretVersion> {
+    let mut versions = prior.map(|prior| prior.secrets.clone()).unwrap_or_default();
+    versions.retain(|version| version.not_after.is_none_or(|end| end > now));
+    for version in &mut versions {
+        version.confirmed |= is_held(held, version) || observed.reported_versions.contains(&version.id);
+    }
+    versions.retain(|version| version.confirmed);
+    versions
+}
+
+/// Why a new version is made.
+enum Cause<'a> {
+    First,
+    /// The record was lost, and our Secret still has a generated value.
+    Found(&'a [u8]),
+    Due,
+    Lost,
+    Referenced(&'a SecretString),
+    Declared(SecretHash),
+}
+
+impl Cause<'_> {
+    fn news(&self, known: bool) -> Option<News> {
+        match self {
+            Self::First | Self::Found(_) => Some(News::Created),
+            Self::Due => Some(News::Rotated),
+            Self::Lost => Some(News::SecretReplaced),
+            Self::Referenced(_) | Self::Declared(_) if known => Some(News::SecretChanged),
+            Self::Referenced(_) | Self::Declared(_) => Some(News::Created),
+        }
+    }
+}
+
+/// Whether the current secret has to be replaced.
+fn decide<'a>(
+    valid: &'a Validated,
+    observed: &'a Observed,
+    versions: &[SecretVersion],
+    held: &Held<'a>,
+    now: Timestamp,
+) -> Option<Cause<'a>> {
+    let current = versions.last().filter(|version| version.not_after.is_none());
+    match &valid.secret {
+        WantedSecret::Referenced(value) => {
+            let hash = SecretHash::of(value.expose_secret().as_bytes());
+            current.is_none_or(|current| current.hash != hash).then_some(Cause::Referenced(value))
+        }
+        WantedSecret::Declared(hash) => {
+            current.is_none_or(|current| current.hash != *hash).then_some(Cause::Declared(*hash))
+        }
+        WantedSecret::Generated { interval, nonce } => {
+            let Some(current) = current else {
+                return Some(found_value(valid, observed).map_or(Cause::First, Cause::Found));
+            };
+            if current.origin != Origin::Generated {
+                return Some(Cause::Due);
+            }
+            if !is_held(held, current) {
+                return Some(Cause::Lost);
+            }
+            let asked = nonce.is_some() && current.nonce != *nonce;
+            let idle = valid.revoked || valid.expires_at.is_some_and(|end| end <= now);
+            let old = interval.is_some_and(|interval| now >= after(current.created_at, interval));
+            (asked || (old && !idle)).then_some(Cause::Due)
+        }
+    }
+}
+
+/// A value that survived the loss of its record: with `Retain`, or where the records' namespace was lost. Only what has the form of a
+/// generated secret counts, so that a value typed in by hand is never adopted.
+fn found_value<'a>(valid: &Validated, observed: &'a Observed) -> Option<&'a [u8]> {
+    let secret = observed.consumer(&valid.template.name)?;
+    let left_by_another = secret.owner_references().iter().any(|owner| owner.uid != valid.source.uid);
+    let value = fetch::data(secret).get(&valid.template.keys.client_secret)?.0.as_slice();
+    let generated = std::str::from_utf8(value).is_ok_and(secret_value::is_generated);
+    (generated && !left_by_another).then_some(value)
+}
+
+fn new_version(
+    valid: &Validated,
+    prior: Option<&ClientRecord>,
+    versions: &[SecretVersion],
+    cause: &Cause<'_>,
+    now: Timestamp,
+    entropy: Entropy,
+) -> (SecretVersion, Option<SecretString>) {
+    let known = prior.iter().flat_map(|prior| &prior.secrets).chain(versions);
+    let id = known.map(|version| version.id).max().unwrap_or(0).saturating_add(1);
+    let nonce = match &valid.secret {
+        WantedSecret::Generated { nonce, .. } => {
+            nonce.clone().or_else(|| versions.last().and_then(|version| version.nonce.clone()))
+        }
+        _ => None,
+    };
+    let version = |hash, origin, confirmed| SecretVersion {
+        id,
+        hash,
+        created_at: whole_seconds(now),
+        not_after: None,
+        origin,
+        nonce,
+        confirmed,
+    };
+    match cause {
+        Cause::First | Cause::Due | Cause::Lost => {
+            let value = secret_value::generate(&entropy.secret);
+            let hash = SecretHash::of(value.expose_secret().as_bytes());
+            (version(hash, Origin::Generated, false), Some(value))
+        }
+        Cause::Found(value) => (version(SecretHash::of(value), Origin::Generated, true), None),
+        Cause::Referenced(value) => {
+            let hash = SecretHash::of(value.expose_secret().as_bytes());
+            (version(hash, Origin::Referenced, true), Some((*value).clone()))
+        }
+        Cause::Declared(hash) => (version(*hash, Origin::Declared, true), None),
+    }
+}
+
+/// A rotation waits for room; a lost or changed secret cannot wait, so the oldest version goes early.
+fn make_room(versions: &mut Vec<SecretVersion>, cause: &Cause<'_>) -> Result<(), Refusal> {
+    if versions.len() < MAX_VERSIONS {
+        return Ok(());
+    }
+    if matches!(cause, Cause::Due) {
+        let message = format!(
+            "spec.rotation: {MAX_VERSIONS} secrets still work because their overlap has not ended; waiting for the oldest to end, or shorten spec.rotation.overlap before rotating so often"
+        );
+        return Err(Refusal { reason: Reason::TooManyVersions, message });
+    }
+    versions.remove(0);
+    Ok(())
+}
+
+fn record_of(
+    valid: &Validated,
+    prior: Option<&ClientRecord>,
+    secrets: Vec<SecretVersion>,
+    now: Timestamp,
+    entropy: Entropy,
+) -> ClientRecord {
+    ClientRecord {
+        version: record::VERSION,
+        source: valid.source.clone(),
+        client_id: valid.client_id.clone(),
+        generation: generation(prior, valid.revoked, entropy),
+        secrets,
+        scopes: valid.scopes.clone(),
+        audiences: valid.audiences.clone(),
+        token_lifetime_seconds: valid.token_lifetime,
+        expires_at: valid.expires_at,
+        tokens_not_before: tokens_not_before(prior, valid.tokens_not_before, now),
+        revoked: valid.revoked,
+        suspended: false,
+        introspect_audiences: valid.introspect_audiences.clone(),
+    }
+}
+
+/// A new id at creation and at each revocation: tokens from before stay dead whatever comes later.
+fn generation(prior: Option<&ClientRecord>, revoked: bool, entropy: Entropy) -> GenerationId {
+    match prior {
+        Some(prior) if prior.revoked || !revoked => prior.generation.clone(),
+        _ => GenerationId::from_random(entropy.generation),
+    }
+}
+
+/// Once such a moment has come it is never taken back; one in the future is the spec's to move.
+fn tokens_not_before(prior: Option<&ClientRecord>, wanted: Option<Timestamp>, now: Timestamp) -> Option<Timestamp> {
+    prior.and_then(|prior| prior.tokens_not_before).filter(|moment| *moment <= now).max(wanted)
+}
+
+/// What an unbuildable resource still takes from its spec: everything that ends tokens. `suspend` where the policy refuses it.
+#[must_use]
+pub fn restrict(
+    prior: &ClientRecord,
+    spec: &crate::crd::AppCredentialSpec,
+    suspend: bool,
+    now: Timestamp,
+    entropy: Entropy,
+) -> ClientRecord {
+    let revoked = spec.revoked.unwrap_or_default();
+    ClientRecord {
+        generation: generation(Some(prior), revoked, entropy),
+        revoked,
+        suspended: suspend,
+        expires_at: spec.expires_at.map(|time| time.0),
+        tokens_not_before: tokens_not_before(Some(prior), spec.tokens_not_before.map(|time| time.0), now),
+        ..prior.clone()
+    }
+}
+
+fn revocation_news(prior: Option<&ClientRecord>, record: &ClientRecord) -> Option<News> {
+    match (prior.is_some_and(|prior| prior.revoked), record.revoked) {
+        (false, true) => Some(News::Revoked),
+        (true, false) => Some(News::Reinstated),
+        _ => None,
+    }
+}
+
+/// The record once the Secret is written: the newest version is the current one, the others end with the overlap.
+fn settle(record: &ClientRecord, overlap: SignedDuration, now: Timestamp) -> ClientRecord {
+    let mut settled = record.clone();
+    let newest = settled.secrets.last().map(|version| version.id);
+    for version in &mut settled.secrets {
+        version.confirmed = true;
+        if Some(version.id) != newest && version.not_after.is_none() {
+            version.not_after = Some(after(whole_seconds(now), overlap));
+        }
+    }
+    settled.secrets.retain(|version| version.not_after.is_none_or(|end| end > now));
+    settled
+}
+
+fn consumer(valid: &Validated, settled: &ClientRecord, held: &Held<'_>, fresh: Option<&SecretString>) -> Consumer {
+    let (template, keys) = (&valid.template, &valid.template.keys);
+    let mut data = BTreeMap::new();
+    let mut put = |key: &str, value: &[u8]| data.insert(key.to_owned(), ByteString(value.to_vec()));
+    let url = |path: &str| format!("{}{path}", valid.app_url);
+    put(&keys.client_id, valid.client_id.as_bytes());
+    put(&keys.issuer, valid.issuer.as_bytes());
+    put(&keys.token_url, url("/oauth/token").as_bytes());
+    put(&keys.introspection_url, url("/oauth/introspect").as_bytes());
+    put(&keys.jwks_url, url("/oauth/jwks").as_bytes());
+    let mut newest_first = settled.secrets.iter().rev();
+    if let Some(current) = newest_first.next() {
+        let value = match &valid.secret {
+            WantedSecret::Declared(_) => None,
+            WantedSecret::Referenced(value) => Some(value.expose_secret().as_bytes()),
+            WantedSecret::Generated { .. } => {
+                fresh.map(|value| value.expose_secret().as_bytes()).or_else(|| held.get(&current.hash).copied())
+            }
+        };
+        if let Some(value) = value {
+            put(&keys.client_secret, value);
+        }
+    }
+    if let Some(previous) = newest_first.next().and_then(|previous| held.get(&previous.hash)) {
+        put(&keys.client_secret_previous, previous);
+    }
+    let mut labels = template.labels.clone();
+    labels.insert(CONSUMER_LABEL.into(), CONSUMER_VALUE.into());
+    labels.insert("app.kubernetes.io/managed-by".into(), "snaphook".into());
+    let mut annotations = template.annotations.clone();
+    annotations.insert(OWNER_ANNOTATION.into(), format!("{}/{}", valid.source.kind, valid.source.name));
+    Consumer {
+        name: template.name.clone(),
+        namespace: valid.source.namespace.clone(),
+        type_: template.type_.clone(),
+        labels,
+        annotations,
+        data,
+        owner: (!valid.retain).then(|| valid.source.clone()),
+    }
+}
+
+impl Consumer {
+    /// Whether a Secret lacks something that we set. What others added is theirs.
+    #[must_use]
+    pub fn differs_from(&self, secret: &Secret) -> bool {
+        let subset = |ours: &BTreeMap<String, String>, theirs: &BTreeMap<String, String>| {
+            ours.iter().all(|(key, value)| theirs.get(key) == Some(value))
+        };
+        let owned = |uid: &str| secret.owner_references().iter().any(|owner| owner.uid == uid);
+        let owner_fits = match &self.owner {
+            Some(owner) => owned(&owner.uid),
+            None => !secret.owner_references().iter().any(|owner| owner.kind == super::KIND),
+        };
+        let data_fits = self.data.iter().all(|(key, value)| fetch::data(secret).get(key) == Some(value));
+        !(subset(&self.labels, secret.labels()) && subset(&self.annotations, secret.annotations()))
+            || !owner_fits
+            || !data_fits
+    }
+}
+
+impl Consumer {
+    /// Whether a Secret has data that we no longer set. Ours or another's: only its managed fields can tell.
+    #[must_use]
+    pub fn may_have_leftovers(&self, secret: &Secret) -> bool {
+        fetch::data(secret).keys().any(|key| !self.data.contains_key(key))
+    }
+}
+
+fn check_immutable(observed: &Observed, consumer: &Consumer) -> Result<(), Refusal> {
+    let secret = observed.consumer(&consumer.name).or(observed.foreign.as_ref());
+    let Some(secret) = secret.filter(|secret| secret.immutable == Some(true)) else { return Ok(()) };
+    if !consumer.differs_from(secret) {
+        return Ok(());
+    }
+    let message = format!(
+        "the Secret {} is immutable and would have to change; delete it, it is made anew with a new secret, or undo the change",
+        consumer.name
+    );
+    Err(Refusal { reason: Reason::SecretImmutable, message })
+}
+
+/// When something changes by itself: a rotation, the end of a version, the expiry.
+fn next_change(valid: &Validated, settled: &ClientRecord, now: Timestamp) -> Option<Timestamp> {
+    let ends = settled.secrets.iter().filter_map(|version| version.not_after);
+    ends.chain(valid.expires_at).chain(next_rotation(valid, settled, now)).filter(|moment| *moment > now).min()
+}
+
+/// When the current secret is replaced.
+#[must_use]
+pub fn next_rotation(valid: &Validated, settled: &ClientRecord, now: Timestamp) -> Option<Timestamp> {
+    let WantedSecret::Generated { interval: Some(interval), .. } = valid.secret else { return None };
+    if valid.revoked || valid.expires_at.is_some_and(|end| end <= now) {
+        return None;
+    }
+    Some(after(settled.secrets.last()?.created_at, interval))
+}
+
+fn after(moment: Timestamp, duration: SignedDuration) -> Timestamp {
+    moment.checked_add(duration).unwrap_or(Timestamp::MAX)
+}
+
+fn whole_seconds(moment: Timestamp) -> Timestamp {
+    Timestamp::from_second(moment.as_second()).unwrap_or(moment)
+}
+
+/// Whether two records differ in what the server sees: confirming alone is not worth a write.
+#[must_use]
+pub fn differs(old: &ClientRecord, new: &ClientRecord) -> bool {
+    let confirmed = |record: &ClientRecord| {
+        let mut record = record.clone();
+        record.secrets.iter_mut().for_each(|version| version.confirmed = true);
+        record
+    };
+    confirmed(old) != confirmed(new)
+}

@@ -1,0 +1,16 @@
+//! Flow 1, the way out: `kubectl delete` returns when the record, and with it every token, is gone. Needs no valid spec.
+
+use super::apply::{ApplyError, World, has_finalizer};
+use crate::crd::AppCredential;
+
+/// Removes what lies outside the resource's namespace. Its Secret goes by its owner reference, or stays with `Retain`.
+///
+/// # Errors
+/// What kept the record or the finalizer; the next run starts over.
+pub async fn cleanup<W: World>(world: &W, resource: &AppCredential) -> Result<(), ApplyError> {
+    if !has_finalizer(resource) {
+        return Ok(());
+    }
+    world.delete_record(resource).await?;
+    world.remove_finalizer(resource).await
+}

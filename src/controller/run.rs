@@ -1,0 +1,249 @@
+//! Flow 1: the controller at work: one lane of watches for all namespaces, or one for each that is looked after.
+
+use std::{
+    collections::HashMap,
+    future::Future,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use futures::{StreamExt as _, future, stream};
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Secret;
+use kube::{
+    Api, Client, Resource as _, ResourceExt as _,
+    runtime::{
+        applier,
+        controller::{Action, Config as ApplierConfig},
+        events::{Recorder, Reporter},
+        reflector::{ObjectRef, Store},
+    },
+};
+
+use super::{
+    app_credential::{
+        self, ApplyError, Entropy, World as _,
+        cleanup::cleanup,
+        status,
+        validate::{Reason, Refusal},
+    },
+    cluster::{Caches, Cluster, stored_record},
+    contest::Contests,
+    signing_keys,
+    watches::{self, Guarded, Triggers},
+};
+use crate::{config::Config, crd::AppCredential};
+
+/// A missed event is repaired after this time at the latest.
+const RESYNC: Duration = Duration::from_secs(600);
+const LONGEST_BACKOFF: Duration = Duration::from_secs(60);
+
+/// Reconciles everything that the configuration names, for as long as it is polled.
+pub async fn run(client: Client, realm_namespace: &str, config: &Config, instance: &str) {
+    let keys = signing_keys::maintain(client.clone(), realm_namespace.to_owned(), config.clone());
+    let lanes = lanes(&client, realm_namespace, config, instance);
+    future::join(keys, future::join_all(lanes.into_iter().map(Lane::run))).await;
+}
+
+/// The watches of one namespace, or of all, and what is done on their events.
+struct Lane {
+    work: Arc<Work>,
+    triggers: Triggers,
+}
+
+struct Work {
+    cluster: Cluster,
+    config: Config,
+    failures: Mutex<HashMap<ObjectRef<Guarded>, u32>>,
+    /// Generations of resources that did not parse and were told so.
+    unreadable: Mutex<HashMap<String, i64>>,
+}
+
+fn lanes(client: &Client, realm_namespace: &str, config: &Config, instance: &str) -> Vec<Lane> {
+    let scopes: Vec<Option<&str>> = if config.watch_namespaces.is_empty() {
+        vec![None]
+    } else {
+        config.watch_namespaces.iter().map(|namespace| Some(namespace.as_str())).collect()
+    };
+    let watched: Vec<_> = scopes.iter().map(|scope| watches::resources(scoped(client, *scope))).collect();
+    let all_resources: Arc<[Store<Guarded>]> = watched.iter().map(|(store, _)| store.clone()).collect();
+    let reporter = Reporter { controller: "snaphook".into(), instance: Some(instance.to_owned()) };
+    let recorder = Recorder::new(client.clone(), reporter);
+    let lane = |(scope, (resources, own)): (Option<&str>, (Store<Guarded>, Triggers))| {
+        let (records, of_records) = watches::records(client, realm_namespace, scope);
+        let (consumers, of_consumers) = watches::consumers(scoped(client, scope));
+        let (references, of_references) = watches::references(scoped(client, scope), resources.clone());
+        let namespaces = config.needs_namespace_labels().then(|| watches::namespaces(client, resources.clone()));
+        let (namespaces, of_namespaces) = namespaces.unzip();
+        let mut triggers = vec![own, of_records, of_consumers, of_references];
+        triggers.extend(of_namespaces);
+        let cluster = Cluster {
+            client: client.clone(),
+            realm_namespace: realm_namespace.to_owned(),
+            caches: Caches { resources, records, consumers, references, namespaces },
+            all_resources: all_resources.clone(),
+            recorder: recorder.clone(),
+            contests: Contests::default(),
+        };
+        let work = Work { cluster, config: config.clone(), failures: Mutex::default(), unreadable: Mutex::default() };
+        Lane { work: Arc::new(work), triggers: stream::select_all(triggers).boxed() }
+    };
+    scopes.into_iter().zip(watched).map(lane).collect()
+}
+
+fn scoped<K>(client: &Client, namespace: Option<&str>) -> Api<K>
+where
+    K: kube::Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>,
+{
+    namespace.map_or_else(|| Api::all(client.clone()), |namespace| Api::namespaced(client.clone(), namespace))
+}
+
+impl Lane {
+    async fn run(self) {
+        let Self { work, triggers } = self;
+        let sweep = work.clone();
+        let reconciles = applier(
+            |guarded, work: Arc<Work>| Box::pin(async move { work.reconcile(&guarded).await }),
+            |guarded, error, work| work.back_off(&guarded, error),
+            work.clone(),
+            work.cluster.caches.resources.clone(),
+            triggers.map(Ok::<_, std::convert::Infallible>),
+            ApplierConfig::default().concurrency(work.config.concurrency),
+        );
+        future::join(sweep.sweep(), reconciles.for_each(|_| future::ready(()))).await;
+    }
+}
+
+impl Work {
+    async fn reconcile(&self, guarded: &Guarded) -> Result<Action, ApplyError> {
+        self.caches_are_whole().await;
+        let next = match &guarded.0 {
+            Ok(resource) if resource.meta().deletion_timestamp.is_some() => {
+                cleanup(&self.cluster, resource).await?;
+                return Ok(self.forget(guarded));
+            }
+            Ok(resource) => {
+                app_credential::reconcile(&self.cluster, resource, &self.config, Timestamp::now(), entropy).await
+            }
+            Err(invalid) => {
+                let resource =
+                    AppCredential { metadata: invalid.metadata.clone(), spec: Default::default(), status: None };
+                if resource.meta().deletion_timestamp.is_some() {
+                    cleanup(&self.cluster, &resource).await?;
+                    return Ok(self.forget(guarded));
+                }
+                self.report_unreadable(&resource, &invalid.error).await.map(|()| None)
+            }
+        };
+        match next {
+            Ok(next) => {
+                self.lock_failures().remove(&ObjectRef::from_obj(guarded));
+                Ok(Action::requeue(pause_until(next, Timestamp::now())))
+            }
+            Err(ApplyError::Going { .. }) => Ok(self.forget(guarded)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Nobody is judged by half of what is there.
+    async fn caches_are_whole(&self) {
+        let Caches { resources: _, records, consumers, references, namespaces } = &self.cluster.caches;
+        for resources in &*self.cluster.all_resources {
+            whole(resources.wait_until_ready()).await;
+        }
+        whole(records.wait_until_ready()).await;
+        whole(consumers.wait_until_ready()).await;
+        whole(references.wait_until_ready()).await;
+        if let Some(namespaces) = namespaces {
+            whole(namespaces.wait_until_ready()).await;
+        }
+    }
+
+    fn forget(&self, guarded: &Guarded) -> Action {
+        self.lock_failures().remove(&ObjectRef::from_obj(guarded));
+        Action::await_change()
+    }
+
+    fn lock_failures(&self) -> std::sync::MutexGuard<'_, HashMap<ObjectRef<Guarded>, u32>> {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Each resource waits for itself, longer each time.
+    fn back_off(&self, guarded: &Guarded, error: &ApplyError) -> Action {
+        let object = ObjectRef::from_obj(guarded);
+        let mut failures = self.lock_failures();
+        let count = failures.entry(object).or_default();
+        *count = count.saturating_add(1);
+        if *count > 1 || !matches!(error, ApplyError::Conflict { .. }) {
+            tracing::warn!(
+                namespace = guarded.namespace(),
+                name = guarded.name_any(),
+                reason = error.reason(),
+                tries = *count,
+                error = error as &dyn std::error::Error,
+                "not reconciled yet"
+            );
+        }
+        let pause = Duration::from_millis(50).saturating_mul(2_u32.saturating_pow((*count).min(16)));
+        Action::requeue(jittered(pause.min(LONGEST_BACKOFF)))
+    }
+
+    async fn report_unreadable(&self, resource: &AppCredential, error: &str) -> Result<(), ApplyError> {
+        let (uid, generation) = (resource.uid().unwrap_or_default(), resource.meta().generation.unwrap_or_default());
+        let told = self.unreadable.lock().unwrap_or_else(PoisonError::into_inner).insert(uid, generation);
+        if told == Some(generation) {
+            return Ok(());
+        }
+        let message = format!(
+            "the resource is not of the shape that this version knows ({error}); apply the CRDs of this version, or mend the field"
+        );
+        let refusal = Refusal { reason: Reason::InvalidResource, message };
+        let status = status::of_unreadable(resource, &refusal, Timestamp::now());
+        self.cluster.write_status(resource, &status).await
+    }
+
+    /// Removes records whose resource went while nobody was looking: without its finalizer, or with its CRD.
+    async fn sweep(&self) {
+        self.caches_are_whole().await;
+        for secret in self.cluster.caches.records.state() {
+            if let Err(error) = self.sweep_record(&secret).await {
+                tracing::warn!(record = secret.name_any(), reason = error.reason(), "an orphan was not looked at");
+            }
+        }
+    }
+
+    async fn sweep_record(&self, secret: &Secret) -> Result<(), ApplyError> {
+        let Some(source) = stored_record(secret).document.map(|record| record.source) else { return Ok(()) };
+        let known = ObjectRef::new(&source.name).within(&source.namespace);
+        if self.cluster.caches.resources.get(&known).is_some() || self.cluster.resource_exists(&source).await? {
+            return Ok(());
+        }
+        tracing::info!(
+            namespace = source.namespace,
+            name = source.name,
+            "removing the record of a resource that is gone"
+        );
+        self.cluster.delete_orphan(secret).await
+    }
+}
+
+async fn whole<E>(ready: impl Future<Output = Result<(), E>>) {
+    if ready.await.is_err() {
+        // The watch was dropped, so this work is about to be as well.
+        future::pending::<()>().await;
+    }
+}
+
+fn pause_until(next: Option<Timestamp>, now: Timestamp) -> Duration {
+    let pause = next.and_then(|next| Duration::try_from(next.duration_since(now)).ok());
+    // A little late is right on time: what has just ended must be over.
+    pause.map_or(jittered(RESYNC), |pause| (pause + Duration::from_millis(20)).min(jittered(RESYNC)))
+}
+
+fn jittered(pause: Duration) -> Duration {
+    pause.mul_f64(rand::random_range(0.8..1.2))
+}
+
+fn entropy() -> Entropy {
+    Entropy { secret: crate::random::bytes(), generation: crate::random::bytes() }
+}

@@ -1,0 +1,18 @@
+//! Flow 1: the custom resources as users write them, and the CRDs generated from them.
+
+pub mod app_credential;
+pub mod condition;
+pub mod duration;
+mod generate;
+
+pub use app_credential::{AppCredential, AppCredentialSpec, AppCredentialStatus};
+pub use condition::Condition;
+pub use duration::Duration;
+pub use generate::{all, app_credential as app_credential_crd, to_yaml};
+
+/// The API group of every kind.
+pub const GROUP: &str = "snaphook.dev";
+/// A Secret that a resource refers to must carry this label with the value `true`, set by whoever owns the Secret.
+pub const ALLOW_REFERENCE_LABEL: &str = "snaphook.dev/allow-reference";
+/// The field manager of everything that the controller writes.
+pub const FIELD_MANAGER: &str = "snaphook";

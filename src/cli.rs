@@ -19,7 +19,7 @@ enum Command {
     Server(app::server::Args),
     /// Turn custom resources into Secrets: the operator
     Controller(app::controller::Args),
-    /// Print the CustomResourceDefinitions
+    /// Print the custom resource definitions
     Crd,
 }
 

@@ -25,7 +25,7 @@ use crate::{
 const COUNT: usize = 1000;
 
 #[expect(clippy::cast_precision_loss, reason = "small counts")]
-pub async fn measure(plane: &ControlPlane, table: &mut Table) -> Result<()> {
+pub(crate) async fn measure(plane: &ControlPlane, table: &mut Table) -> Result<()> {
     let installation = Installation::new(plane).await?;
     let controller = installation.controller().await?;
     let mark = plane.audit().mark()?;
@@ -77,7 +77,7 @@ async fn settled_writes(plane: &ControlPlane, mark: control_plane::Mark) -> Resu
 
 /// The very writes of the controller, without a controller: what the API server can take.
 #[expect(clippy::cast_precision_loss, reason = "small counts")]
-async fn bare_client(installation: &Installation<'_>) -> Result<f64> {
+async fn bare_client(installation: &Installation) -> Result<f64> {
     let template_secret = sample(installation, TEAM, "client-00000-credential").await?;
     let records: Api<Secret> = Api::namespaced(installation.client.clone(), REALM);
     let record = records
@@ -97,12 +97,12 @@ async fn bare_client(installation: &Installation<'_>) -> Result<f64> {
     Ok(COUNT as f64 / started.elapsed().as_secs_f64())
 }
 
-async fn sample(installation: &Installation<'_>, namespace: &str, name: &str) -> Result<Secret> {
+async fn sample(installation: &Installation, namespace: &str, name: &str) -> Result<Secret> {
     Ok(Api::<Secret>::namespaced(installation.client.clone(), namespace).get(name).await?)
 }
 
 async fn writes_of_one(
-    installation: &Installation<'_>,
+    installation: &Installation,
     index: usize,
     mut secret: Secret,
     mut record: Secret,

@@ -14,7 +14,7 @@ use crate::{
 const COUNT: usize = 5000;
 const BYTES: usize = 10_000;
 
-pub async fn measure(plane: &ControlPlane, table: &mut Table) -> Result<()> {
+pub(crate) async fn measure(plane: &ControlPlane, table: &mut Table) -> Result<()> {
     let installation = Installation::new(plane).await?;
     let controller = installation.controller().await?;
     installation.create(100).await?;

@@ -20,7 +20,7 @@ use crate::{
 const SAMPLES: usize = 200;
 const SERVERS: usize = 3;
 
-pub async fn measure(plane: &ControlPlane, table: &mut Table) -> Result<()> {
+pub(crate) async fn measure(plane: &ControlPlane, table: &mut Table) -> Result<()> {
     let installation = Installation::new(plane).await?;
     let controller = installation.controller().await?;
     let mut servers = Vec::new();

@@ -12,7 +12,7 @@ use crate::{
 
 const COUNT: usize = 5000;
 
-pub async fn measure(plane: &ControlPlane, table: &mut Table) -> Result<()> {
+pub(crate) async fn measure(plane: &ControlPlane, table: &mut Table) -> Result<()> {
     let installation = Installation::new(plane).await?;
     let controller = installation.controller().await?;
     installation.create(COUNT).await?;
@@ -50,7 +50,7 @@ pub async fn measure(plane: &ControlPlane, table: &mut Table) -> Result<()> {
 
 async fn ready(probes: &str) -> Result<()> {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_mins(1);
     loop {
         let mut answer = String::new();
         if let Ok(mut stream) = tokio::net::TcpStream::connect(probes).await {

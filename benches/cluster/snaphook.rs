@@ -13,20 +13,19 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client, ResourceExt as _, api::PostParams};
 use snaphook::crd::{AppCredential, AppCredentialSpec};
 
-pub const REALM: &str = "snaphook-system";
-pub const TEAM: &str = "team";
-pub const CONCURRENCY: usize = 16;
-const SOON: Duration = Duration::from_secs(120);
+pub(crate) const REALM: &str = "snaphook-system";
+pub(crate) const TEAM: &str = "team";
+pub(crate) const CONCURRENCY: usize = 16;
+const SOON: Duration = Duration::from_mins(2);
 
-pub struct Installation<'a> {
-    pub plane: &'a ControlPlane,
-    pub client: Client,
+pub(crate) struct Installation {
+    pub(crate) client: Client,
     directory: PathBuf,
     kubeconfig: PathBuf,
 }
 
-impl<'a> Installation<'a> {
-    pub async fn new(plane: &'a ControlPlane) -> Result<Self> {
+impl Installation {
+    pub(crate) async fn new(plane: &ControlPlane) -> Result<Self> {
         let client = plane.client().await?;
         for namespace in [REALM, TEAM] {
             plane.kubectl(&["create", "namespace", namespace]).await?.success()?;
@@ -38,7 +37,7 @@ impl<'a> Installation<'a> {
                 "realm: {{namespace: {REALM}, issuer: 'http://127.0.0.1:1'}}\nsigningKeys: {{algorithm: EdDSA}}\npolicy: {{rules: [{{namespaces: {{}}, scopes: ['*', 'snaphook:*']}}]}}\n"
             ),
         )?;
-        Ok(Self { plane, client, directory, kubeconfig: plane.kubeconfig() })
+        Ok(Self { client, directory, kubeconfig: plane.kubeconfig() })
     }
 
     fn command(&self) -> Command {
@@ -47,7 +46,7 @@ impl<'a> Installation<'a> {
         command
     }
 
-    pub async fn controller(&self) -> Result<Supervised> {
+    pub(crate) async fn controller(&self) -> Result<Supervised> {
         let mut command = self.command();
         command.arg("controller").arg("--config").arg(self.directory.join("config.yaml"));
         let process = Supervised::spawn(&command, self.directory.join("controller.log"))?;
@@ -56,7 +55,7 @@ impl<'a> Installation<'a> {
     }
 
     /// A server, and where it listens.
-    pub async fn server(&self, name: &str) -> Result<(Supervised, String, String)> {
+    pub(crate) async fn server(&self, name: &str) -> Result<(Supervised, String, String)> {
         let mut command = self.command();
         command.args(["server", "--namespace", REALM, "--listen", "127.0.0.1:0", "--probes-listen", "127.0.0.1:0"]);
         let process = Supervised::spawn(&command, self.directory.join(format!("{name}.log")))?;
@@ -68,11 +67,11 @@ impl<'a> Installation<'a> {
         Ok((process, address("public="), address("probes=")))
     }
 
-    pub fn resources(&self) -> Api<AppCredential> {
+    pub(crate) fn resources(&self) -> Api<AppCredential> {
         Api::namespaced(self.client.clone(), TEAM)
     }
 
-    pub async fn create(&self, count: usize) -> Result<()> {
+    pub(crate) async fn create(&self, count: usize) -> Result<()> {
         let api = self.resources();
         let create = |index: usize| {
             let api = api.clone();
@@ -83,8 +82,8 @@ impl<'a> Installation<'a> {
     }
 
     /// Waits until so many are Ready. Polls a list from the watch cache: a watch of ours would cost the API server more.
-    pub async fn all_ready(&self, count: usize) -> Result<()> {
-        let deadline = Instant::now() + Duration::from_secs(600);
+    pub(crate) async fn all_ready(&self, count: usize) -> Result<()> {
+        let deadline = Instant::now() + Duration::from_mins(10);
         loop {
             let list = self.resources().list(&kube::api::ListParams::default().match_any()).await?;
             let ready = list.iter().filter(|resource| is_ready(resource)).count();
@@ -97,7 +96,7 @@ impl<'a> Installation<'a> {
     }
 
     /// Client id and secret of a resource, as an app would read them.
-    pub async fn credentials(&self, index: usize) -> Result<(String, String)> {
+    pub(crate) async fn credentials(&self, index: usize) -> Result<(String, String)> {
         let api: Api<Secret> = Api::namespaced(self.client.clone(), TEAM);
         let secret = api.get(&format!("{}-credential", name(index))).await?;
         let data = secret.data.context("no data")?;
@@ -106,11 +105,11 @@ impl<'a> Installation<'a> {
     }
 }
 
-pub fn name(index: usize) -> String {
+pub(crate) fn name(index: usize) -> String {
     format!("client-{index:05}")
 }
 
-pub fn resource(index: usize) -> AppCredential {
+pub(crate) fn resource(index: usize) -> AppCredential {
     let spec = AppCredentialSpec {
         scopes: Some(vec!["orders:read".into(), "snaphook:introspect".into()]),
         audiences: Some(vec!["https://api.example.com".into()]),
@@ -119,7 +118,7 @@ pub fn resource(index: usize) -> AppCredential {
     AppCredential::new(&name(index), spec)
 }
 
-pub fn is_ready(resource: &AppCredential) -> bool {
+pub(crate) fn is_ready(resource: &AppCredential) -> bool {
     let status = resource.status.as_ref();
     status.is_some_and(|status| {
         status.conditions.iter().any(|condition| condition.type_ == "Ready" && condition.reason == "Active")
@@ -127,7 +126,7 @@ pub fn is_ready(resource: &AppCredential) -> bool {
 }
 
 /// Resident memory of a process in MiB.
-pub fn resident(process: &Supervised) -> Result<f64> {
+pub(crate) fn resident(process: &Supervised) -> Result<f64> {
     let status = std::fs::read_to_string(Path::new("/proc").join(process.pid().to_string()).join("status"))?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
     let kib: f64 = line.trim().trim_end_matches(" kB").parse()?;

@@ -3,10 +3,10 @@
 use std::fmt;
 
 #[derive(Default)]
-pub struct Table(Vec<[String; 4]>);
+pub(crate) struct Table(Vec<[String; 4]>);
 
 impl Table {
-    pub fn row(&mut self, measure: &str, at_least: &str, aim: &str, measured: String) {
+    pub(crate) fn row(&mut self, measure: &str, at_least: &str, aim: &str, measured: String) {
         eprintln!("{measure}: {measured}");
         self.0.push([measure.to_owned(), at_least.to_owned(), aim.to_owned(), measured]);
     }
@@ -20,7 +20,7 @@ impl fmt::Display for Table {
 }
 
 /// The value at a share of a sorted list.
-pub fn quantile(sorted: &[f64], share: f64) -> f64 {
+pub(crate) fn quantile(sorted: &[f64], share: f64) -> f64 {
     let last = sorted.len().saturating_sub(1);
     #[expect(
         clippy::cast_possible_truncation,

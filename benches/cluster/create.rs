@@ -56,10 +56,7 @@ pub(crate) async fn measure(plane: &ControlPlane, table: &mut Table) -> Result<(
 }
 
 fn is_ours(event: &AuditEvent) -> bool {
-    event.is_write()
-        && event.resource != "leases"
-        && event.user_agent.contains("kube-rs")
-        && !(event.resource == "appcredentials" && event.verb == "create")
+    event.is_write() && event.resource != "leases" && event.user_agent.starts_with("snaphook-controller")
 }
 
 /// The writes since a mark, once none has come for three seconds.

@@ -1,6 +1,7 @@
 //! Flow 2: records become an immutable snapshot behind an atomic pointer, from which every request is answered.
 
 pub mod dir;
+pub mod kube;
 mod notice;
 mod records;
 mod snapshot;

@@ -1,0 +1,156 @@
+//! Flow 2: records from the API: list the record Secrets of one namespace, then watch them, for ever.
+//!
+//! kube-runtime's watcher keeps bookmarks and reconnects to itself, and those are what proves, while nothing changes,
+//! that the API server would still tell us of a revocation. So this is a loop of our own.
+
+mod error;
+mod list;
+mod watch;
+mod wire;
+
+use std::{
+    error::Error as _,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
+use k8s_openapi::api::core::v1::Secret;
+use kube::{Client, Resource as _, core::Request};
+use tokio::time::sleep;
+
+use self::{
+    error::SourceError,
+    wire::{Object, Version},
+};
+use super::{Records, Store};
+
+/// The longest watch. Each new one yields a bookmark at once, so this is how often the API server proves itself.
+const LONGEST_WATCH: Duration = Duration::from_secs(20);
+/// A list repairs what a watch has lost, should it ever lose something.
+const RESYNC: Duration = Duration::from_mins(15);
+/// Delays after failures; the jitter makes them up to twice as long.
+const BACKOFF: ExponentialBuilder = ExponentialBuilder::new()
+    .with_min_delay(Duration::from_millis(50))
+    .with_max_delay(Duration::from_secs(1))
+    .without_max_times()
+    .with_jitter();
+
+/// Follows the records in `namespace` until it is dropped.
+///
+/// # Guarantees
+/// Only what the API server says proves the store: an event, a bookmark, a complete list, and not before what it told
+/// is published. A list is published as a whole.
+///
+/// # Caveats
+/// Failures are logged and tried again, always; who needs to know of them looks at [`Store::age`].
+pub async fn run(client: Client, namespace: String, store: Arc<Store>, max_staleness: Duration) {
+    let mut follower = Follower {
+        client,
+        secrets: Request::new(Secret::url_path(&(), Some(&namespace))),
+        store,
+        records: Records::default(),
+        position: None,
+        watch_time: watch_time(max_staleness),
+        backoff: backoff(),
+        failing: false,
+    };
+    loop {
+        if let Err(error) = follower.step().await {
+            let delay = follower.fail(&error);
+            sleep(delay).await;
+        }
+    }
+}
+
+/// In whole seconds, which is what the API server takes.
+fn watch_time(max_staleness: Duration) -> Duration {
+    Duration::from_secs((max_staleness / 3).min(LONGEST_WATCH).as_secs().max(1))
+}
+
+fn backoff() -> ExponentialBackoff {
+    // Without a seed of their own all servers would come back at the same moments.
+    BACKOFF.with_jitter_seed(rand::random()).build()
+}
+
+struct Follower {
+    client: Client,
+    secrets: Request,
+    store: Arc<Store>,
+    records: Records,
+    /// Where the next watch begins. Without it a list comes first.
+    position: Option<Position>,
+    watch_time: Duration,
+    backoff: ExponentialBackoff,
+    failing: bool,
+}
+
+struct Position {
+    version: Version,
+    listed: Instant,
+}
+
+impl Follower {
+    async fn step(&mut self) -> Result<(), SourceError> {
+        match &self.position {
+            Some(position) if position.listed.elapsed() < RESYNC => self.watch(position.version.clone()).await,
+            _ => self.list().await,
+        }
+    }
+
+    /// What a Secret holds now is all that is known of it.
+    fn take_over(&mut self, object: &Object) {
+        self.records.set(object.name(), [object.document()]);
+    }
+
+    /// The API server said something at `received`, and it was taken over.
+    fn prove(&mut self, received: Instant) {
+        super::publish(&mut self.records, &self.store, received);
+        if self.failing {
+            tracing::info!("the API server tells of records again");
+            self.failing = false;
+            self.backoff = backoff();
+        }
+    }
+
+    /// Notes a failure, and tells how long to wait.
+    fn fail(&mut self, error: &SourceError) -> Duration {
+        if error.wants_list() {
+            self.position = None;
+        }
+        let cause = error.source().map(tracing::field::display);
+        if self.failing {
+            tracing::debug!(%error, cause, "still no word of records");
+        } else {
+            tracing::warn!(%error, cause, "records cannot be followed, trying again");
+        }
+        self.failing = true;
+        self.backoff.next().unwrap_or(LONGEST_WATCH)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_watch_fits_into_the_staleness_bound_three_times() {
+        for (max_staleness, expected) in [(300, 20), (60, 20), (59, 19), (30, 10), (3, 1), (1, 1), (0, 1)] {
+            assert_eq!(watch_time(Duration::from_secs(max_staleness)), Duration::from_secs(expected));
+        }
+    }
+
+    #[test]
+    fn delays_grow_to_two_seconds_at_most_and_never_end() {
+        let delays: Vec<Duration> = backoff().take(1_000).collect();
+        assert_eq!(delays.len(), 1_000);
+        assert!(delays[0] <= Duration::from_millis(100));
+        assert!(delays.iter().all(|delay| *delay <= Duration::from_secs(2)), "{delays:?}");
+        assert!(delays[999] >= Duration::from_secs(1));
+    }
+
+    #[test]
+    fn servers_do_not_wait_in_step() {
+        assert_ne!(backoff().take(5).collect::<Vec<_>>(), backoff().take(5).collect::<Vec<_>>());
+    }
+}

@@ -1,0 +1,226 @@
+//! Flow 2: as much of a record Secret as the server needs. Nothing else of it is kept, whatever else it may hold.
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use serde::{Deserialize, Deserializer, de::Error as _};
+use zeroize::Zeroizing;
+
+use crate::{
+    record::{self, Kind},
+    store::{Document, Refusal},
+};
+
+/// One answer to a list.
+#[derive(Deserialize)]
+pub(super) struct Page {
+    metadata: PageMeta,
+    items: Vec<Object>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct PageMeta {
+    resource_version: Version,
+    #[serde(default)]
+    r#continue: String,
+}
+
+impl Page {
+    pub(super) fn objects(&self) -> impl Iterator<Item = &Object> {
+        self.items.iter()
+    }
+
+    /// The moment that the list shows.
+    pub(super) fn version(&self) -> &Version {
+        &self.metadata.resource_version
+    }
+
+    /// What to ask the next page with.
+    pub(super) fn next(&self) -> Option<&str> {
+        Some(&*self.metadata.r#continue).filter(|token| !token.is_empty())
+    }
+}
+
+/// A resource version: a counter of the API server's store, written as a number.
+#[derive(Clone, Deserialize)]
+#[serde(transparent)]
+pub(super) struct Version(String);
+
+impl Version {
+    pub(super) fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Never true where one of them is no number.
+    pub(super) fn is_before(&self, other: &Self) -> bool {
+        let number = |version: &Self| version.0.parse::<u64>().ok();
+        number(self).zip(number(other)).is_some_and(|(this, other)| this < other)
+    }
+}
+
+impl From<String> for Version {
+    fn from(version: String) -> Self {
+        Self(version)
+    }
+}
+
+/// A Secret, or something that only has a name: one object that does not parse must not hide the others.
+#[derive(Clone, Deserialize)]
+#[serde(untagged)]
+pub(super) enum Object {
+    Secret(RecordSecret),
+    Other(Named),
+}
+
+#[derive(Clone, Deserialize)]
+pub(super) struct RecordSecret {
+    metadata: Metadata,
+    #[serde(default)]
+    r#type: String,
+    #[serde(default)]
+    data: Data,
+}
+
+#[derive(Clone, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Metadata {
+    name: String,
+    resource_version: Version,
+    labels: Labels,
+}
+
+#[derive(Clone, Deserialize)]
+struct Labels {
+    /// [`record::LABEL`].
+    #[serde(rename = "snaphook.dev/record")]
+    record: String,
+}
+
+#[derive(Clone, Default, Deserialize)]
+struct Data {
+    /// [`record::DATA_KEY`].
+    #[serde(rename = "record.json")]
+    record: Option<Bytes>,
+}
+
+/// Base64 on the wire. It may hold a private key, so it is wiped when dropped.
+#[derive(Clone)]
+struct Bytes(Zeroizing<Vec<u8>>);
+
+impl<'de> Deserialize<'de> for Bytes {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Zeroizing::new(String::deserialize(deserializer)?);
+        STANDARD.decode(&*text).map(|bytes| Self(bytes.into())).map_err(|_| D::Error::custom("expected Base64"))
+    }
+}
+
+#[derive(Clone, Deserialize)]
+pub(super) struct Named {
+    metadata: Name,
+}
+
+#[derive(Clone, Deserialize)]
+struct Name {
+    name: String,
+}
+
+impl Object {
+    pub(super) fn name(&self) -> &str {
+        match self {
+            Self::Secret(secret) => &secret.metadata.name,
+            Self::Other(named) => &named.metadata.name,
+        }
+    }
+
+    pub(super) fn version(&self) -> Option<&Version> {
+        match self {
+            Self::Secret(secret) => Some(&secret.metadata.resource_version),
+            Self::Other(_) => None,
+        }
+    }
+
+    pub(super) fn document(&self) -> Document<'_> {
+        let content = match self {
+            Self::Secret(secret) => secret.content(),
+            Self::Other(_) => Err(Refusal::NotASecret),
+        };
+        Document { key: record::DATA_KEY, content }
+    }
+}
+
+impl RecordSecret {
+    /// The type is looked at because only it cannot be changed after somebody else has made the Secret.
+    fn content(&self) -> Result<(Kind, &[u8]), Refusal> {
+        if self.r#type != record::SECRET_TYPE {
+            return Err(Refusal::SecretType);
+        }
+        let kind = Kind::from_label(&self.metadata.labels.record).ok_or(Refusal::UnknownKind)?;
+        let Bytes(json) = self.data.record.as_ref().ok_or(Refusal::NoDocument)?;
+        Ok((kind, json))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn secret() -> Value {
+        json!({
+            "metadata": {"name": "a", "resourceVersion": "7", "labels": {record::LABEL: "client"}, "managedFields": []},
+            "type": record::SECRET_TYPE,
+            "data": {record::DATA_KEY: STANDARD.encode("{}"), "other": "AAAA"},
+        })
+    }
+
+    fn changed(pointer: &str, value: Value) -> Object {
+        let mut secret = secret();
+        *secret.pointer_mut(pointer).unwrap() = value;
+        serde_json::from_value(secret).unwrap()
+    }
+
+    #[test]
+    fn a_record_secret_is_read() {
+        let object: Object = serde_json::from_value(secret()).unwrap();
+        assert_eq!(object.name(), "a");
+        assert_eq!(object.version().unwrap().as_str(), "7");
+        assert_eq!(object.document().content, Ok((Kind::Client, &b"{}"[..])));
+    }
+
+    #[test]
+    fn other_secrets_are_refused_with_the_reason() {
+        for (pointer, value, refusal) in [
+            ("/type", json!("Opaque"), Refusal::SecretType),
+            ("/metadata/labels", json!({record::LABEL: "endpoint"}), Refusal::UnknownKind),
+            ("/data", json!({"other": "AAAA"}), Refusal::NoDocument),
+            ("/data", json!({record::DATA_KEY: "not Base64!"}), Refusal::NotASecret),
+            ("/data", json!("text"), Refusal::NotASecret),
+            ("/metadata/labels", json!({}), Refusal::NotASecret),
+        ] {
+            let object = changed(pointer, value.clone());
+            assert_eq!(object.document().content, Err(refusal), "{pointer} {value}");
+            assert_eq!(object.name(), "a");
+        }
+    }
+
+    #[test]
+    fn an_object_that_is_no_secret_does_not_hide_the_others() {
+        let page: Page = serde_json::from_value(json!({
+            "metadata": {"resourceVersion": "9", "continue": ""},
+            "items": [{"metadata": {"name": "b"}, "data": 5}, secret()],
+        }))
+        .unwrap();
+        let usable: Vec<bool> = page.objects().map(|object| object.document().content.is_ok()).collect();
+        assert_eq!(usable, [false, true]);
+        assert!(page.next().is_none());
+    }
+
+    #[test]
+    fn versions_are_compared_as_numbers() {
+        let version = |text: &str| Version::from(text.to_owned());
+        assert!(version("9").is_before(&version("10")));
+        assert!(!version("10").is_before(&version("9")));
+        assert!(!version("9").is_before(&version("9")));
+        assert!(!version("a").is_before(&version("9")));
+    }
+}

@@ -16,10 +16,12 @@ pub mod config;
 pub mod controller;
 pub mod crd;
 pub mod file_watch;
+pub mod http;
 pub mod random;
 pub mod record;
 pub mod shutdown;
 pub mod store;
+pub mod telemetry;
 pub mod token;
 
 #[cfg(test)]

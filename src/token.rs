@@ -15,7 +15,7 @@ mod scope;
 
 pub use check::{Verified, verify};
 pub use claims::{Audience, Claims};
-pub use client::Client;
+pub use client::{Client, Clients};
 pub use client_auth::authenticate;
 pub use form::Form;
 pub use issue::{Grant, IssueError, issue};

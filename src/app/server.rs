@@ -1,15 +1,224 @@
 //! Start-up of `snaphook server`.
 
-use std::process::ExitCode;
+use std::{
+    net::{IpAddr, SocketAddr},
+    num::NonZeroU32,
+    path::PathBuf,
+    process::ExitCode,
+    str::FromStr,
+    sync::Arc,
+    thread::available_parallelism,
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use ipnet::IpNet;
+use tokio::{
+    runtime::{Builder, Runtime},
+    signal::unix::{SignalKind, signal},
+};
+
+use crate::{
+    http::{Config, Server, Stop, TlsFiles},
+    store::{self, Store},
+    telemetry::logging,
+};
+
+const MIN_STALENESS: Duration = Duration::from_secs(3);
 
 /// Arguments of `snaphook server`.
 #[derive(clap::Args, Debug)]
-pub struct Args {}
+pub struct Args {
+    /// Address for tokens; port 0 chooses a free one
+    #[arg(long, value_name = "ADDR:PORT", default_value = "0.0.0.0:8080")]
+    listen: SocketAddr,
+    /// Address for /livez, /readyz and /metrics
+    #[arg(long, value_name = "ADDR:PORT", default_value = "0.0.0.0:8081")]
+    probes_listen: SocketAddr,
+    /// What to serve
+    #[arg(long, value_enum, default_value_t = Serve::Tokens)]
+    serve: Serve,
+    /// Where records come from: `kube`, the Secrets of a namespace, or `dir:PATH`, the files of a directory
+    #[arg(long, value_name = "kube|dir:PATH", default_value = "kube")]
+    records: Records,
+    /// Namespace of the records [default: that of the Pod, or of the kubeconfig's context]
+    #[arg(long, env = "POD_NAMESPACE")]
+    namespace: Option<String>,
+    /// Answer 503 once the records could not be confirmed for this long, such as 90s or 5m
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = staleness)]
+    max_staleness: Duration,
+    /// Serve TLS with this certificate chain, in PEM; read again when it changes
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// The private key of the certificate, in PEM
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+    /// Requests for tokens and checks a second from one source address [default: no limit]
+    #[arg(long, value_name = "N")]
+    rate_limit: Option<NonZeroU32>,
+    /// Proxies whose X-Forwarded-For is believed
+    #[arg(long, value_name = "CIDR", value_delimiter = ',', value_parser = network)]
+    trusted_proxies: Vec<IpNet>,
+    /// Connections at once; more wait
+    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    max_connections: usize,
+    /// On SIGTERM, go on accepting for this long after /readyz has begun to fail, so that all traffic has moved away
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration)]
+    shutdown_delay: Duration,
+    /// Time for requests that are under way then
+    #[arg(long, value_name = "DURATION", default_value = "20s", value_parser = duration)]
+    shutdown_grace: Duration,
+    /// How log lines look
+    #[arg(long, value_enum, default_value_t)]
+    log_format: logging::Format,
+}
+
+/// What the server does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Serve {
+    /// Issues and checks tokens
+    Tokens,
+}
+
+/// Where records come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Records {
+    Kube,
+    Directory(PathBuf),
+}
+
+impl FromStr for Records {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match (text, text.strip_prefix("dir:")) {
+            ("kube", _) => Ok(Self::Kube),
+            (_, Some(path)) if !path.is_empty() => Ok(Self::Directory(path.into())),
+            _ => Err("expected kube, or dir: and a path"),
+        }
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let duration: jiff::SignedDuration = text.parse().map_err(|_| "expected a duration such as 90s or 1h30m")?;
+    duration.try_into().map_err(|_| "expected a duration that is not negative".to_owned())
+}
+
+fn staleness(text: &str) -> Result<Duration, String> {
+    let staleness = duration(text)?;
+    if staleness < MIN_STALENESS {
+        return Err(format!("expected at least {}s", MIN_STALENESS.as_secs()));
+    }
+    Ok(staleness)
+}
+
+fn network(text: &str) -> Result<IpNet, String> {
+    let address = || text.parse::<IpAddr>().map(IpNet::from);
+    text.parse().or_else(|_| address()).map_err(|_| "expected a network such as 10.0.0.0/8, or an address".to_owned())
+}
 
 /// Runs until a signal ends it.
 ///
 /// # Errors
 /// What kept the server from starting, or ended it.
-pub fn run(_args: Args) -> anyhow::Result<ExitCode> {
+pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+    logging::init(args.log_format);
+    runtime()?.block_on(async { tokio::spawn(serve(args)).await? })?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// As many workers as this process may use cores; one needs no handing over between threads.
+fn runtime() -> anyhow::Result<Runtime> {
+    let single = available_parallelism().is_ok_and(|cores| cores.get() == 1);
+    let mut builder = if single { Builder::new_current_thread() } else { Builder::new_multi_thread() };
+    builder.enable_all().build().context("the runtime could not be started")
+}
+
+async fn serve(args: Args) -> anyhow::Result<()> {
+    let store = Arc::new(Store::default());
+    let stop = stop()?;
+    let (records, namespace, max_staleness) = (args.records.clone(), args.namespace.clone(), args.max_staleness);
+    let server = Server::bind(config(args), store.clone()).await?;
+    let (public, probes) = (server.public_address()?, server.probes_address().transpose()?);
+    let probes = probes.map_or_else(|| "none".to_owned(), |address| address.to_string());
+    // Tests and `dev` read this line.
+    println!("listening public={public} probes={probes}");
+    tokio::select! {
+        result = server.run(stop) => Ok(result?),
+        result = follow(records, namespace, store, max_staleness) => result,
+    }
+}
+
+fn config(args: Args) -> Config {
+    let Args { tls_cert, tls_key, .. } = &args;
+    let tls = tls_cert.clone().zip(tls_key.clone()).map(|(certificate, key)| TlsFiles { certificate, key });
+    Config {
+        listen: args.listen,
+        probes_listen: Some(args.probes_listen),
+        max_staleness: args.max_staleness,
+        tls,
+        rate_limit: args.rate_limit,
+        trusted_proxies: args.trusted_proxies,
+        max_connections: args.max_connections,
+        shutdown_grace: args.shutdown_grace,
+        shutdown_delay: args.shutdown_delay,
+    }
+}
+
+/// Keeps the store up to date. Returns only with an error.
+async fn follow(
+    records: Records,
+    _namespace: Option<String>,
+    store: Arc<Store>,
+    max_staleness: Duration,
+) -> anyhow::Result<()> {
+    match records {
+        Records::Kube => anyhow::bail!("--records kube is not there yet"),
+        Records::Directory(path) => store::dir::run(path, store, max_staleness).await,
+    }
+    anyhow::bail!("the source of the records ended")
+}
+
+/// The first signal that ends a program. Listened for from now on.
+fn stop() -> anyhow::Result<impl Future<Output = Stop>> {
+    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be listened for")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be listened for")?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => Stop::Announced,
+            _ = interrupt.recv() => Stop::AtOnce,
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_written_as_in_go() {
+        assert_eq!(duration("1h30m"), Ok(Duration::from_mins(90)));
+        assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
+        assert_eq!(duration("0s"), Ok(Duration::ZERO));
+        for bad in ["", "5", "-5s", "soon"] {
+            assert!(duration(bad).is_err(), "{bad}");
+        }
+        assert!(staleness("2s").is_err());
+    }
+
+    #[test]
+    fn records_come_from_the_cluster_or_from_a_directory() {
+        assert_eq!("kube".parse(), Ok(Records::Kube));
+        assert_eq!("dir:/x".parse(), Ok(Records::Directory("/x".into())));
+        for bad in ["", "dir:", "/x", "file:/x"] {
+            assert!(bad.parse::<Records>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_proxy_is_a_network_or_an_address() {
+        assert_eq!(network("10.0.0.0/8").unwrap().prefix_len(), 8);
+        assert_eq!(network("10.0.0.1").unwrap().prefix_len(), 32);
+        assert!(network("10.0.0.0/33").is_err());
+    }
 }

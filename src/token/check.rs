@@ -1,10 +1,13 @@
 //! Flow 2, pure: whether a token is good. The signature is checked once; all that can change is asked anew every time.
 
-use std::{collections::HashMap, sync::Arc};
-
 use jiff::Timestamp;
 
-use super::{claims::Claims, client::Client, keys::KeySet, scope::INTROSPECT};
+use super::{
+    claims::Claims,
+    client::{Client, Clients},
+    keys::KeySet,
+    scope::INTROSPECT,
+};
 
 /// A token whose signature was found to be good, ready to be asked about again and again.
 #[derive(Debug)]
@@ -28,9 +31,29 @@ impl Verified {
         &self.claims
     }
 
+    /// The answer to introspection while the token is active (RFC 7662, section 2.2).
+    #[must_use]
+    pub fn answer(&self) -> String {
+        let Claims { iss, sub, client_id, aud, scope, iat, exp, jti, namespace, r#gen: _ } = &self.claims;
+        serde_json::json!({
+            "active": true,
+            "scope": scope,
+            "client_id": client_id,
+            "token_type": "Bearer",
+            "exp": exp,
+            "iat": iat,
+            "sub": sub,
+            "aud": aud,
+            "iss": iss,
+            "jti": jti,
+            "namespace": namespace,
+        })
+        .to_string()
+    }
+
     /// Whether the token counts at `now`: its key, its time, and its credential as it stands in the records.
     #[must_use]
-    pub fn is_active(&self, keys: &KeySet, clients: &HashMap<Box<str>, Arc<Client>>, now: Timestamp) -> bool {
+    pub fn is_active(&self, keys: &KeySet, clients: &Clients, now: Timestamp) -> bool {
         let Self { kid, claims } = self;
         claims.exp > now.as_second()
             && claims.iss == keys.issuer()
@@ -64,6 +87,8 @@ impl Client {
 
 #[cfg(test)]
 mod tests {
+    use std::{collections::HashMap, sync::Arc};
+
     use super::*;
     use crate::{
         record::{ClientRecord, GenerationId},

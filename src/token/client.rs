@@ -1,9 +1,14 @@
 //! Flow 2, pure: a client as the token endpoint needs it, prepared once from its record.
 
+use std::{collections::HashMap, sync::Arc};
+
 use jiff::Timestamp;
 
 use super::{claims::json_string, resource::Audiences, scope::ScopeSet};
 use crate::record::{ClientRecord, SecretHash};
+
+/// Clients by client id.
+pub type Clients = HashMap<Box<str>, Arc<Client>>;
 
 /// An OAuth client, prepared once from its record.
 #[derive(Debug)]

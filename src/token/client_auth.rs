@@ -1,13 +1,13 @@
 //! Flow 2, pure: who is asking. RFC 6749, section 2.3.
 
-use std::{borrow::Cow, collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use jiff::Timestamp;
 use zeroize::Zeroizing;
 
 use super::{
-    client::Client,
+    client::{Client, Clients},
     form::Form,
     refusal::{Code, Refusal},
 };
@@ -24,7 +24,7 @@ const MIN_SECRET: usize = 32;
 /// # Errors
 /// `invalid_request` for two methods at once or two names, otherwise `invalid_client`.
 pub fn authenticate<'c, 'r>(
-    clients: &'c HashMap<Box<str>, Arc<Client>>,
+    clients: &'c Clients,
     authorization: impl Iterator<Item = &'r [u8]>,
     form: &'r Form<'_>,
     now: Timestamp,
@@ -34,7 +34,7 @@ pub fn authenticate<'c, 'r>(
             let pair = decode_basic(value).ok_or(Refusal::INVALID_CLIENT)?;
             let readings = Readings::of(&pair).ok_or(Refusal::INVALID_CLIENT)?;
             let mut readings = readings.named(form.get("client_id"))?;
-            readings.find_map(|(id, secret)| find(clients, &id, &secret, now)).ok_or(Refusal::INVALID_CLIENT)
+            readings.find_map(|Pair { id, secret }| find(clients, id, secret, now)).ok_or(Refusal::INVALID_CLIENT)
         }
         Method::Post { secret } => {
             let id = form.get("client_id").unwrap_or_default();
@@ -72,7 +72,7 @@ fn basic(header: &[u8]) -> Option<&[u8]> {
     scheme.eq_ignore_ascii_case(b"basic").then(|| credentials.trim_ascii())
 }
 
-fn decode_basic(credentials: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+fn decode_basic(credentials: &[u8]) -> Option<Wiped> {
     // Room for all of it at once: a buffer that grows leaves copies behind.
     let mut pair = Zeroizing::new(Vec::with_capacity(credentials.len()));
     STANDARD.decode_vec(credentials, &mut pair).ok()?;
@@ -82,8 +82,16 @@ fn decode_basic(credentials: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
 /// What an id and a secret in a Basic header may mean: as they stand, which authlib and requests-oauthlib send, or
 /// form-encoded, which RFC 6749 wants.
 struct Readings<'a> {
-    raw: (&'a [u8], &'a [u8]),
-    decoded: Option<(Zeroizing<Vec<u8>>, Zeroizing<Vec<u8>>)>,
+    raw: Pair<'a>,
+    decoded: Option<(Wiped, Wiped)>,
+}
+
+type Wiped = Zeroizing<Vec<u8>>;
+
+#[derive(Clone, Copy)]
+struct Pair<'a> {
+    id: &'a [u8],
+    secret: &'a [u8],
 }
 
 impl<'a> Readings<'a> {
@@ -91,30 +99,27 @@ impl<'a> Readings<'a> {
         let colon = pair.iter().position(|&byte| byte == b':')?;
         let (id, secret) = (&pair[..colon], &pair[colon + 1..]);
         let encoded = pair.iter().any(|byte| matches!(byte, b'%' | b'+'));
-        Some(Self { raw: (id, secret), decoded: encoded.then(|| (form_decode(id), form_decode(secret))) })
+        let decoded = encoded.then(|| (form_decode(id), form_decode(secret)));
+        Some(Self { raw: Pair { id, secret }, decoded })
     }
 
     /// The readings that agree with the `client_id` in the body.
-    fn named<'s>(
-        &'s self,
-        client_id: Option<&'s str>,
-    ) -> Result<impl Iterator<Item = (Cow<'s, [u8]>, Cow<'s, [u8]>)>, Refusal> {
-        let agrees = move |id: &[u8]| client_id.is_none_or(|named| named.as_bytes() == id);
-        let decoded = self.decoded.as_ref().map(|(id, secret)| (id.as_slice(), secret.as_slice()));
-        let mut readings = decoded.into_iter().chain([self.raw]).filter(move |(id, _)| agrees(id)).peekable();
-        if readings.peek().is_none() {
+    fn named(&self, client_id: Option<&str>) -> Result<impl Iterator<Item = Pair<'_>>, Refusal> {
+        let decoded = self.decoded.as_ref().map(|(id, secret)| Pair { id, secret });
+        let agrees = |pair: &Pair<'_>| client_id.is_none_or(|named| named.as_bytes() == pair.id);
+        let [decoded, raw] = [decoded, Some(self.raw)].map(|reading| reading.filter(agrees));
+        if decoded.is_none() && raw.is_none() {
             return Err(Refusal::new(
                 Code::InvalidRequest,
                 "client_id in the body is another one than in the Authorization header: leave it out there",
             ));
         }
-        Ok(readings.map(|(id, secret)| (Cow::Borrowed(id), Cow::Borrowed(secret))))
+        Ok(decoded.into_iter().chain(raw))
     }
 }
 
-fn form_decode(text: &[u8]) -> Zeroizing<Vec<u8>> {
-    let spaced: Zeroizing<Vec<u8>> =
-        Zeroizing::new(text.iter().map(|&byte| if byte == b'+' { b' ' } else { byte }).collect());
+fn form_decode(text: &[u8]) -> Wiped {
+    let spaced: Wiped = Zeroizing::new(text.iter().map(|&byte| if byte == b'+' { b' ' } else { byte }).collect());
     let mut decoded = Zeroizing::new(Vec::with_capacity(text.len()));
     decoded.extend(percent_encoding::percent_decode(&spaced));
     decoded
@@ -122,20 +127,14 @@ fn form_decode(text: &[u8]) -> Zeroizing<Vec<u8>> {
 
 /// The one place where a secret is judged. All refusals take the same path: for an unknown client a hash
 /// is compared for nothing.
-fn find<'c>(
-    clients: &'c HashMap<Box<str>, Arc<Client>>,
-    id: &[u8],
-    secret: &[u8],
-    now: Timestamp,
-) -> Option<&'c Arc<Client>> {
+fn find<'c>(clients: &'c Clients, id: &[u8], secret: &[u8], now: Timestamp) -> Option<&'c Arc<Client>> {
     let client = std::str::from_utf8(id).ok().and_then(|id| clients.get(id));
     let presented = SecretHash::of(secret);
-    let accepted = match client {
-        Some(client) => client.accepts(&presented, now) & client.is_active(now),
-        None => {
-            std::hint::black_box(presented.matches(&presented));
-            false
-        }
+    let accepted = if let Some(client) = client {
+        client.accepts(&presented, now) & client.is_active(now)
+    } else {
+        std::hint::black_box(presented.matches(&presented));
+        false
     };
     client.filter(|_| accepted & (secret.len() >= MIN_SECRET))
 }
@@ -148,7 +147,7 @@ mod tests {
     /// A secret whose raw and decoded readings differ.
     const ODD: &str = "100%25+and+more-0123456789abcdefgh";
 
-    fn clients() -> HashMap<Box<str>, Arc<Client>> {
+    fn clients() -> Clients {
         let odd = client("ns.odd", |record| record.secrets[0].hash = SecretHash::of(ODD.as_bytes()));
         let revoked = client("ns.revoked", |record| record.revoked = true);
         let suspended = client("ns.suspended", |record| record.suspended = true);

@@ -1,6 +1,7 @@
 //! Start-up and wiring, one module a job. Nothing here decides anything.
 
 pub mod controller;
+pub mod dev;
 pub mod server;
 
 /// The runtime of every job.

@@ -21,11 +21,13 @@ const FIELDS: [&str; 14] = [
     "resourceVersion",
     "uid",
 ];
-const SUBDOMAIN: &str =
-    "must consist of lower-case letters, digits, '-' and '.', and begin and end with a letter or digit (RFC 1123 subdomain)";
-const LABEL: &str = "must be at most 63 lower-case letters, digits and '-', and begin and end with a letter or digit (RFC 1123 label)";
-const KEY: &str = "must be a name of at most 63 letters, digits, '-', '_' and '.', with an optional prefix such as example.com/";
-const LABEL_VALUE: &str = "must be at most 63 letters, digits, '-', '_' and '.', and begin and end with a letter or digit";
+const SUBDOMAIN: &str = "must consist of lower-case letters, digits, '-' and '.', and begin and end with a letter or digit (RFC 1123 subdomain)";
+const LABEL: &str =
+    "must be at most 63 lower-case letters, digits and '-', and begin and end with a letter or digit (RFC 1123 label)";
+const KEY: &str =
+    "must be a name of at most 63 letters, digits, '-', '_' and '.', with an optional prefix such as example.com/";
+const LABEL_VALUE: &str =
+    "must be at most 63 letters, digits, '-', '_' and '.', and begin and end with a letter or digit";
 const MAX_ANNOTATIONS: usize = 256 * 1024;
 
 /// Checks `metadata`.
@@ -35,8 +37,7 @@ pub(super) fn check(object: &Value) -> Vec<Problem> {
         return vec![Problem { place: root, message: "Required value: a resource needs a metadata.name".into() }];
     };
     let mut problems = Vec::new();
-    let mut refuse =
-        |place: Place, message: &str| problems.push(Problem { place, message: message.to_owned() });
+    let mut refuse = |place: Place, message: &str| problems.push(Problem { place, message: message.to_owned() });
     for field in metadata.keys().filter(|field| !FIELDS.contains(&field.as_str())) {
         refuse(root.child(field), "unknown field: remove it, or mend its spelling");
     }

@@ -35,7 +35,8 @@ impl SchemaValidator {
     fn problems(&self, error: &ValidationError<'_>) -> Vec<Problem> {
         let place = Place::from_pointer(error.instance_path().as_str());
         let one = |place: Place, message: String| vec![Problem { place, message }];
-        let explained = |message: String| vec![Problem { message: message + &self.meaning(&place), place: place.clone() }];
+        let explained =
+            |message: String| vec![Problem { message: message + &self.meaning(&place), place: place.clone() }];
         match error.kind() {
             ValidationErrorKind::AdditionalProperties { unexpected } => {
                 let unknown = |field: &String| Problem {
@@ -55,10 +56,16 @@ impl SchemaValidator {
             ValidationErrorKind::Enum { options } => {
                 one(place, format!("Unsupported value: supported values are {}", listed(options)))
             }
-            ValidationErrorKind::MaxLength { limit } => one(place, format!("Too long: may not be more than {limit} characters")),
-            ValidationErrorKind::MinLength { limit } => one(place, format!("should be at least {limit} characters long")),
+            ValidationErrorKind::MaxLength { limit } => {
+                one(place, format!("Too long: may not be more than {limit} characters"))
+            }
+            ValidationErrorKind::MinLength { limit } => {
+                one(place, format!("should be at least {limit} characters long"))
+            }
             ValidationErrorKind::MaxItems { limit } => one(place, format!("Too many: must have at most {limit} items")),
-            ValidationErrorKind::MaxProperties { limit } => one(place, format!("Too many: must have at most {limit} entries")),
+            ValidationErrorKind::MaxProperties { limit } => {
+                one(place, format!("Too many: must have at most {limit} entries"))
+            }
             ValidationErrorKind::UniqueItems => duplicates(&place, error.instance()),
             other => one(place, format!("does not fit the schema ({})", other.keyword())),
         }
@@ -135,7 +142,8 @@ fn type_names(kind: &TypeKind) -> String {
         TypeKind::Single(type_) => type_.to_string(),
         // The other one is null, which stands for leaving the field out.
         TypeKind::Multiple(types) => {
-            let names: Vec<String> = types.iter().map(|type_| type_.to_string()).filter(|name| name != "null").collect();
+            let names: Vec<String> =
+                types.iter().map(|type_| type_.to_string()).filter(|name| name != "null").collect();
             names.join(" or ")
         }
     }

@@ -21,7 +21,7 @@ enum Command {
     Controller(app::controller::Args),
     /// Both in one process without a cluster: from the YAML files in a directory
     Dev(app::dev::Args),
-    /// Print the CustomResourceDefinitions
+    /// Print the custom resource definitions
     Crd,
 }
 

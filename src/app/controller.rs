@@ -11,6 +11,7 @@ use crate::{
     controller::{leader::Candidate, run},
     file_watch::FileWatch,
     shutdown::Shutdown,
+    telemetry::logging,
 };
 
 /// The configuration is looked at this often even where no change is reported.
@@ -22,6 +23,9 @@ pub struct Args {
     /// The operator's configuration (see docs/configuration.md); read again when it changes
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
+    /// How log lines look
+    #[arg(long, value_enum, default_value_t)]
+    log_format: logging::Format,
     /// Who this replica is in the Lease and in Events. Default: the host name, made unique
     #[arg(long, env = "POD_NAME")]
     identity: Option<String>,
@@ -32,6 +36,7 @@ pub struct Args {
 /// # Errors
 /// What kept the controller from starting.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+    logging::init(args.log_format);
     super::runtime()?.block_on(work(args))
 }
 
@@ -39,7 +44,7 @@ async fn work(args: Args) -> anyhow::Result<ExitCode> {
     let shutdown = Shutdown::on_signals().context("cannot listen for signals")?;
     let watch = FileWatch::files([&args.config], LOOK_AGAIN);
     let config = Config::read(&args.config).with_context(|| args.config.display().to_string())?;
-    let kubeconfig = kube::Config::infer().await.context("cannot find a cluster: set KUBECONFIG, or run inside one")?;
+    let kubeconfig = super::cluster("controller").await?;
     let realm = config.realm.namespace.clone().unwrap_or_else(|| kubeconfig.default_namespace.clone());
     let (client, lease_client) = clients(kubeconfig).context("cannot use the cluster's configuration")?;
     let identity = args.identity.unwrap_or_else(default_identity);

@@ -3,7 +3,6 @@
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use tracing_subscriber::EnvFilter;
 
 use crate::{
     crd::check::Checker,
@@ -17,6 +16,7 @@ use crate::{
     http::{Config, Server, Stop},
     shutdown::Shutdown,
     store::{self, Store},
+    telemetry::logging,
 };
 
 const MAX_STALENESS: Duration = Duration::from_secs(300);
@@ -40,8 +40,8 @@ pub struct Args {
 /// # Errors
 /// What kept it from starting.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    // What happens to resources is told by the console.
+    logging::init_from("warn", logging::Format::Text);
     super::runtime()?.block_on(work(args))
 }
 
@@ -51,7 +51,8 @@ async fn work(args: Args) -> anyhow::Result<ExitCode> {
     let (directory, records) = (std::fs::canonicalize(&args.directory)?, layout.records());
     let world = Directory::open(layout)?;
     let store = Arc::new(Store::default());
-    let server = Server::bind(server_config(args.listen), store.clone()).await?;
+    let server = Server::bind(server_config(args.listen), store.clone()).await;
+    let server = server.context("choose another address with --listen; port 0 takes a free one")?;
     let address = reachable(server.public_address()?);
     let configuration = Configuration::open(&directory, format!("http://{address}"))
         .with_context(|| directory.join(CONFIG).display().to_string())?;

@@ -168,12 +168,17 @@ fn config(args: Args) -> Config {
 /// Keeps the store up to date. Returns only with an error.
 async fn follow(
     records: Records,
-    _namespace: Option<String>,
+    namespace: Option<String>,
     store: Arc<Store>,
     max_staleness: Duration,
 ) -> anyhow::Result<()> {
     match records {
-        Records::Kube => anyhow::bail!("--records kube is not there yet"),
+        Records::Kube => {
+            let config = super::cluster("server").await?;
+            let namespace = namespace.unwrap_or_else(|| config.default_namespace.clone());
+            let client = kube::Client::try_from(config).context("the cluster's configuration cannot be used")?;
+            store::kube::run(client, namespace, store, max_staleness).await;
+        }
         Records::Directory(path) => store::dir::run(path, store, max_staleness).await,
     }
     anyhow::bail!("the source of the records ended")

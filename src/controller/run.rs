@@ -32,11 +32,14 @@ use super::{
     signing_keys,
     watches::{self, Guarded, Triggers},
 };
-use crate::{config::Config, crd::AppCredential};
+use crate::{
+    config::Config,
+    crd::{AppCredential, AppCredentialSpec},
+};
 
 /// A missed event is repaired after this time at the latest.
-const RESYNC: Duration = Duration::from_secs(600);
-const LONGEST_BACKOFF: Duration = Duration::from_secs(60);
+const RESYNC: Duration = Duration::from_mins(10);
+const LONGEST_BACKOFF: Duration = Duration::from_mins(1);
 
 /// Reconciles everything that the configuration names, for as long as it is polled.
 pub async fn run(client: Client, realm_namespace: &str, config: &Config, instance: &str) {
@@ -126,8 +129,11 @@ impl Work {
                 app_credential::reconcile(&self.cluster, resource, &self.config, Timestamp::now(), entropy).await
             }
             Err(invalid) => {
-                let resource =
-                    AppCredential { metadata: invalid.metadata.clone(), spec: Default::default(), status: None };
+                let resource = AppCredential {
+                    metadata: invalid.metadata.clone(),
+                    spec: AppCredentialSpec::default(),
+                    status: None,
+                };
                 if resource.meta().deletion_timestamp.is_some() {
                     cleanup(&self.cluster, &resource).await?;
                     return Ok(self.forget(guarded));

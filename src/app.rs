@@ -1,6 +1,7 @@
 //! Start-up and wiring, one module a job. Nothing here decides anything.
 
 pub mod controller;
+pub mod dev;
 pub mod server;
 
 /// The cluster, as KUBECONFIG or the Pod says, with a name for this program in the API server's audit log.

@@ -185,7 +185,7 @@ fn entries(directory: &Path) -> io::Result<Vec<String>> {
     Ok(names)
 }
 
-/// The uid of a Secret's only use here: to find out whether it is still as it was seen.
+/// Whether a Secret is still as it was seen: files have no resource version.
 #[must_use]
 pub fn same(left: &Secret, right: &Secret) -> bool {
     left.data == right.data && left.meta().labels == right.meta().labels && left.name_any() == right.name_any()

@@ -140,8 +140,7 @@ fn list(directory: &Path) -> Result<Vec<PathBuf>, ObjectsError> {
 
 fn read(path: &Path) -> Result<AppCredential, ObjectsError> {
     let text = fs::read_to_string(path).map_err(|error| ObjectsError::Io(path.to_owned(), error))?;
-    let resource: AppCredential =
-        serde_yaml::from_str(&text).map_err(|_| ObjectsError::Unreadable(path.to_owned()))?;
+    let resource: AppCredential = serde_yaml::from_str(&text).map_err(|_| ObjectsError::Unreadable(path.to_owned()))?;
     if resource.meta().uid.is_none() || resource.namespace().is_none() {
         return Err(ObjectsError::Unreadable(path.to_owned()));
     }

@@ -22,7 +22,12 @@ const QUIET: [&str; 4] = ["kube_client::client=error", "h2=info", "rustls=info",
 ///
 /// Calling it a second time changes nothing.
 pub fn init(format: Format) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    init_from("info", format);
+}
+
+/// As [`init`], with another level by default.
+pub fn init_from(level: &str, format: Format) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
     let filter = QUIET.iter().filter_map(|directive| directive.parse().ok()).fold(filter, EnvFilter::add_directive);
     let builder =
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr).with_ansi(stderr().is_terminal());

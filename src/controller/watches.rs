@@ -108,6 +108,7 @@ fn objects<K: Send + 'static>(
 }
 
 /// The resources. A deletion also wakes the ones that it stood in the way of.
+#[must_use]
 pub fn resources(api: Api<Guarded>) -> (Store<Guarded>, Triggers) {
     let (store, events) = watch(api, config(), "AppCredentials", |guarded| guarded.meta_mut().managed_fields = None);
     let all = store.clone();
@@ -178,6 +179,7 @@ fn source_of(secret: &Secret) -> Option<ObjectRef<Guarded>> {
 }
 
 /// Secrets for apps: a trigger is the resource that the owner annotation names.
+#[must_use]
 pub fn consumers(api: Api<Secret>) -> (Store<Secret>, Triggers) {
     let selector = format!("{CONSUMER_LABEL}={CONSUMER_VALUE}");
     let (store, events) =
@@ -191,6 +193,7 @@ pub fn consumers(api: Api<Secret>) -> (Store<Secret>, Triggers) {
 }
 
 /// Secrets that may be referred to: triggers are the resources that do.
+#[must_use]
 pub fn references(api: Api<Secret>, resources: Store<Guarded>) -> (Store<Secret>, Triggers) {
     let selector = format!("{ALLOW_REFERENCE_LABEL}=true");
     let (store, events) = watch(api, config().labels(&selector), "Secrets that may be referred to", |secret| {
@@ -214,6 +217,7 @@ pub fn references(api: Api<Secret>, resources: Store<Guarded>) -> (Store<Secret>
 }
 
 /// Namespaces with their labels only: triggers are the resources in them.
+#[must_use]
 pub fn namespaces(client: &Client, resources: Store<Guarded>) -> (Store<PartialObjectMeta<Namespace>>, Triggers) {
     let api: Api<PartialObjectMeta<Namespace>> = Api::all(client.clone());
     let (store, events) = watch(api, config(), "Namespaces", |namespace| {

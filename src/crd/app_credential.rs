@@ -1,5 +1,7 @@
 //! Flow 1: `AppCredential`, an OAuth 2.0 client for server-to-server calls.
 
+#![allow(clippy::duplicated_attributes, reason = "each printcolumn has a type")]
+
 use std::collections::BTreeMap;
 
 use kube::CustomResource;

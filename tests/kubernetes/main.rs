@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "clippy.toml allows it in tests, but does not count their functions as such")]
 
 mod crash;
+mod examples;
 mod harness;
 mod lifecycle;
 mod policy;

@@ -5,3 +5,8 @@
 mod cases;
 
 mod app_credential_rules;
+mod edits;
+mod laptop;
+mod quickstart;
+mod secrets;
+mod state;

@@ -1,6 +1,10 @@
 //! What needs a real API server: one binary, so that all tests share one control plane.
 #![allow(clippy::unwrap_used, reason = "clippy.toml allows it in tests, but does not count their functions as such")]
 
+#[path = "../fixtures/cases.rs"]
+mod cases;
+
+mod app_credential_rules;
 mod crash;
 mod examples;
 mod harness;

@@ -1,6 +1,7 @@
 //! Without an API server the same is refused as with one; see `tests/kubernetes/app_credential_rules.rs`.
 
-use snaphook::crd::check::Checker;
+use serde_json::Value;
+use snaphook::crd::{app_credential_crd, check::Checker};
 
 use crate::cases;
 
@@ -17,4 +18,37 @@ fn the_verdicts_are_those_of_the_api_server() {
         complaints.extend(case.judge(verdict).err());
     }
     assert!(complaints.is_empty(), "{}", complaints.join("\n"));
+}
+
+#[test]
+fn every_rule_and_every_field_has_a_case_that_is_refused() {
+    let schema = serde_json::to_value(app_credential_crd()).unwrap();
+    let schema = &schema["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
+    let checker = Checker::app_credential().unwrap();
+    let refusals: Vec<String> = cases::all()
+        .iter()
+        .flat_map(|case| checker.check(&case.object("case", "demo"), case.old("case", "demo").as_ref()))
+        .map(|problem| problem.to_string())
+        .collect();
+    let refusals = refusals.join("\n");
+    let mut wanted = Vec::new();
+    collect("", schema, &mut wanted);
+    assert!(wanted.len() > 30, "{wanted:?}");
+    let missing: Vec<_> = wanted.iter().filter(|text| !refusals.contains(text.as_str())).collect();
+    assert!(missing.is_empty(), "no case is refused with: {missing:#?}");
+}
+
+/// The messages of all rules, and the names of all fields that hold a value.
+fn collect(place: &str, schema: &Value, wanted: &mut Vec<String>) {
+    for rule in schema["x-kubernetes-validations"].as_array().into_iter().flatten() {
+        wanted.push(rule["message"].as_str().unwrap().to_owned());
+    }
+    let properties = schema["properties"].as_object();
+    if properties.is_none() {
+        wanted.push(place.to_owned());
+    }
+    for (name, schema) in properties.into_iter().flatten().filter(|(name, _)| *name != "status") {
+        let place = if place.is_empty() { name.clone() } else { format!("{place}.{name}") };
+        collect(&place, schema, wanted);
+    }
 }

@@ -75,10 +75,6 @@ impl Laptop {
         self.process.stop().await.unwrap()
     }
 
-    pub(crate) fn path(&self) -> &Path {
-        &self.directory
-    }
-
     pub(crate) fn state(&self, path: &str) -> PathBuf {
         self.directory.join(".snaphook").join(path)
     }
@@ -125,7 +121,7 @@ impl Laptop {
         let output = self.output();
         let block = output.lines().skip_while(|line| !line.starts_with(heading)).skip(1);
         let block = block.take_while(|line| !line.is_empty()).filter(|line| line.starts_with("    "));
-        block.map(|line| format!("{line}\n")).collect()
+        block.flat_map(|line| [line, "\n"]).collect()
     }
 
     pub(crate) fn secret(&self, consumer: &str) -> String {
@@ -158,7 +154,9 @@ impl Laptop {
     fn post(&self, path: &str, form: &[&str], id: &str, secret: &str) -> Value {
         let mut curl = Command::new("curl");
         curl.args(["-sS", "-m", "20"]).arg(format!("{}{path}", self.url())).args(["-u", &format!("{id}:{secret}")]);
-        form.iter().for_each(|field| _ = curl.args(["--data-urlencode", field]));
+        for field in form {
+            curl.args(["--data-urlencode", field]);
+        }
         let output = curl.output().unwrap();
         serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
     }

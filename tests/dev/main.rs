@@ -1,5 +1,9 @@
 //! `snaphook dev`, without a cluster: the real binary over real files and real HTTP, and what it refuses.
-#![allow(clippy::unwrap_used, reason = "clippy.toml allows it in tests, but does not count their functions as such")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "clippy.toml allows it in tests, but does not count their functions as such"
+)]
 
 #[path = "../fixtures/cases.rs"]
 mod cases;

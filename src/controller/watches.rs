@@ -1,5 +1,10 @@
 //! Flow 1: the watches: what they keep in memory, and which resources an event is about.
 
+use std::{
+    collections::HashMap,
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+};
+
 use futures::{Stream, StreamExt as _, future, stream};
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::{
@@ -112,19 +117,37 @@ fn objects<K: Send + 'static>(
 pub fn resources(api: Api<Guarded>) -> (Store<Guarded>, Triggers) {
     let (store, events) = watch(api, config(), "AppCredentials", |guarded| guarded.meta_mut().managed_fields = None);
     let all = store.clone();
+    let mut seen = HashMap::new();
     let triggers = new_first(events).flat_map(move |event| {
         stream::iter(match event {
-            watcher::Event::Delete(_) => all
-                .state()
-                .iter()
-                .filter(|other| is_held_up(other))
-                .map(|other| ObjectRef::from_obj(&**other))
-                .collect(),
-            watcher::Event::Apply(object) | watcher::Event::InitApply(object) => vec![ObjectRef::from_obj(&object)],
+            watcher::Event::Delete(object) => {
+                seen.remove(&ObjectRef::from_obj(&object));
+                all.state()
+                    .iter()
+                    .filter(|other| is_held_up(other))
+                    .map(|other| ObjectRef::from_obj(&**other))
+                    .collect()
+            }
+            watcher::Event::Apply(object) | watcher::Event::InitApply(object) => {
+                let (reference, asked) = (ObjectRef::from_obj(&object), what_is_asked(&object));
+                if seen.insert(reference.clone(), asked) == Some(asked) { Vec::new() } else { vec![reference] }
+            }
             watcher::Event::Init | watcher::Event::InitDone => Vec::new(),
         })
     });
     (store, triggers.boxed())
+}
+
+/// What users say of a resource: our own finalizer and status change nothing in it, and need no second look.
+fn what_is_asked(object: &Guarded) -> u64 {
+    let metadata = object.meta();
+    let mut hasher = DefaultHasher::new();
+    metadata.uid.hash(&mut hasher);
+    metadata.generation.hash(&mut hasher);
+    metadata.deletion_timestamp.is_some().hash(&mut hasher);
+    metadata.labels.hash(&mut hasher);
+    metadata.annotations.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// Holds an initial list back until it is whole: what was never reported on goes first, as people wait for it.

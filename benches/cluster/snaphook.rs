@@ -50,7 +50,7 @@ impl Installation {
         let mut command = self.command();
         command.arg("controller").arg("--config").arg(self.directory.join("config.yaml"));
         let process = Supervised::spawn(&command, self.directory.join("controller.log"))?;
-        process.logged("leading", SOON).await?;
+        process.logged("at work", SOON).await?;
         Ok(process)
     }
 

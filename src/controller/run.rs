@@ -43,6 +43,7 @@ const LONGEST_BACKOFF: Duration = Duration::from_mins(1);
 
 /// Reconciles everything that the configuration names, for as long as it is polled.
 pub async fn run(client: Client, realm_namespace: &str, config: &Config, instance: &str) {
+    tracing::info!(namespaces = ?config.watch_namespaces, "at work");
     let keys = signing_keys::maintain(client.clone(), realm_namespace.to_owned(), config.clone());
     let lanes = lanes(&client, realm_namespace, config, instance);
     future::join(keys, future::join_all(lanes.into_iter().map(Lane::run))).await;
@@ -74,7 +75,7 @@ fn lanes(client: &Client, realm_namespace: &str, config: &Config, instance: &str
     let recorder = Recorder::new(client.clone(), reporter);
     let lane = |(scope, (resources, own)): (Option<&str>, (Store<Guarded>, Triggers))| {
         let (records, of_records) = watches::records(client, realm_namespace, scope);
-        let (consumers, of_consumers) = watches::consumers(scoped(client, scope));
+        let (consumers, of_consumers) = watches::consumers(scoped(client, scope), resources.clone());
         let (references, of_references) = watches::references(scoped(client, scope), resources.clone());
         let namespaces = config.needs_namespace_labels().then(|| watches::namespaces(client, resources.clone()));
         let (namespaces, of_namespaces) = namespaces.unzip();

@@ -50,6 +50,14 @@ impl<'a> Installation<'a> {
         fs::rename(fresh, self.directory.join("config.yaml")).unwrap();
     }
 
+    /// For tests that start many controllers one after the other.
+    pub(crate) fn configure_without_election(&self) {
+        self.configure("");
+        let path = self.directory.join("config.yaml");
+        let yaml = fs::read_to_string(&path).unwrap() + "leaderElection: {enabled: false}\n";
+        fs::write(path, yaml).unwrap();
+    }
+
     fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_snaphook"));
         command.env("KUBECONFIG", self.plane.kubeconfig()).env("RUST_LOG", "info");
@@ -58,7 +66,7 @@ impl<'a> Installation<'a> {
 
     pub(crate) async fn controller(&self, identity: &str) -> Supervised {
         let process = self.candidate(identity, &self.plane.kubeconfig());
-        process.logged("leading", SOON).await.unwrap();
+        process.logged("at work", SOON).await.unwrap();
         process
     }
 

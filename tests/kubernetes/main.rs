@@ -9,6 +9,7 @@
 mod cases;
 
 mod app_credential_rules;
+mod crash;
 mod examples;
 mod harness;
 mod lifecycle;

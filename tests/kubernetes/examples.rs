@@ -24,6 +24,11 @@ async fn every_example_is_applied_and_becomes_ready() {
     let mut directories: Vec<_> = fs::read_dir(examples).unwrap().map(|entry| entry.unwrap().path()).collect();
     directories.sort_by_key(|path| !path.ends_with("quickstart"));
     for directory in directories {
+        for file in fs::read_dir(&directory).unwrap() {
+            let text = fs::read_to_string(file.unwrap().path()).unwrap();
+            assert!(text.starts_with("# ") && text.contains("kubectl apply -f"), "no word on how to apply:\n{text}");
+            assert!(!text.contains("revoked: false"), "an example states what Argo CD would restore");
+        }
         let directory = directory.to_str().unwrap();
         // The API server sees a new namespace a moment later than kubectl made it.
         eventually(directory, async || plane.kubectl(&["apply", "-f", directory]).await.unwrap().status.success())

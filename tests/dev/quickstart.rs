@@ -83,3 +83,19 @@ async fn other_kinds_are_ignored_with_one_line_each() {
     assert!(output.contains("app.yaml  Deployment shop"), "{output}");
     access_token(&laptop.token("default/shop-credential"));
 }
+
+#[test]
+fn every_example_says_what_it_shows_and_how_to_apply_it() {
+    for example in fs::read_dir("examples").unwrap() {
+        let example = example.unwrap().path();
+        for file in fs::read_dir(&example).unwrap() {
+            let text = fs::read_to_string(file.unwrap().path()).unwrap();
+            let comment: String = text.lines().take_while(|line| line.starts_with('#')).collect();
+            assert!(comment.contains(&format!("kubectl apply -f {}", example.display())), "{text}");
+            assert!(
+                !text.contains("revoked: false"),
+                "Argo CD would restore it after `kubectl snaphook revoke`:\n{text}"
+            );
+        }
+    }
+}

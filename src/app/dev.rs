@@ -19,7 +19,7 @@ use crate::{
     telemetry::logging,
 };
 
-const MAX_STALENESS: Duration = Duration::from_secs(300);
+const MAX_STALENESS: Duration = Duration::from_mins(5);
 const MAX_CONNECTIONS: usize = 1000;
 /// Nobody else is told of the end, so nothing waits for it but requests under way.
 const GRACE: Duration = Duration::from_secs(1);

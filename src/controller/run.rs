@@ -39,6 +39,8 @@ use crate::{
 
 /// A missed event is repaired after this time at the latest.
 const RESYNC: Duration = Duration::from_mins(10);
+/// Events of one change come together, and caches catch up with our own writes meanwhile.
+const SETTLE: Duration = Duration::from_millis(10);
 const LONGEST_BACKOFF: Duration = Duration::from_mins(1);
 
 /// Reconciles everything that the configuration names, for as long as it is polled.
@@ -75,7 +77,7 @@ fn lanes(client: &Client, realm_namespace: &str, config: &Config, instance: &str
     let recorder = Recorder::new(client.clone(), reporter);
     let lane = |(scope, (resources, own)): (Option<&str>, (Store<Guarded>, Triggers))| {
         let (records, of_records) = watches::records(client, realm_namespace, scope);
-        let (consumers, of_consumers) = watches::consumers(scoped(client, scope));
+        let (consumers, of_consumers) = watches::consumers(scoped(client, scope), resources.clone());
         let (references, of_references) = watches::references(scoped(client, scope), resources.clone());
         let namespaces = config.needs_namespace_labels().then(|| watches::namespaces(client, resources.clone()));
         let (namespaces, of_namespaces) = namespaces.unzip();
@@ -112,7 +114,7 @@ impl Lane {
             work.clone(),
             work.cluster.caches.resources.clone(),
             triggers.map(Ok::<_, std::convert::Infallible>),
-            ApplierConfig::default().concurrency(work.config.concurrency),
+            ApplierConfig::default().concurrency(work.config.concurrency).debounce(SETTLE),
         );
         future::join(sweep.sweep(), reconciles.for_each(|_| future::ready(()))).await;
     }

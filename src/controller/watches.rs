@@ -1,5 +1,10 @@
 //! Flow 1: the watches: what they keep in memory, and which resources an event is about.
 
+use std::{
+    collections::HashMap,
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+};
+
 use futures::{Stream, StreamExt as _, future, stream};
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::{
@@ -14,7 +19,7 @@ use kube::{
 };
 use serde::de::DeserializeOwned;
 
-use super::app_credential::fetch::{CONSUMER_LABEL, CONSUMER_VALUE, OWNER_ANNOTATION};
+use super::app_credential::fetch::{CONSUMER_LABEL, CONSUMER_VALUE, OWNER_ANNOTATION, consumer_name};
 use crate::{
     crd::{ALLOW_REFERENCE_LABEL, AppCredential},
     record::{self, ClientRecord, Kind},
@@ -112,19 +117,37 @@ fn objects<K: Send + 'static>(
 pub fn resources(api: Api<Guarded>) -> (Store<Guarded>, Triggers) {
     let (store, events) = watch(api, config(), "AppCredentials", |guarded| guarded.meta_mut().managed_fields = None);
     let all = store.clone();
+    let mut seen = HashMap::new();
     let triggers = new_first(events).flat_map(move |event| {
         stream::iter(match event {
-            watcher::Event::Delete(_) => all
-                .state()
-                .iter()
-                .filter(|other| is_held_up(other))
-                .map(|other| ObjectRef::from_obj(&**other))
-                .collect(),
-            watcher::Event::Apply(object) | watcher::Event::InitApply(object) => vec![ObjectRef::from_obj(&object)],
+            watcher::Event::Delete(object) => {
+                seen.remove(&ObjectRef::from_obj(&object));
+                all.state()
+                    .iter()
+                    .filter(|other| is_held_up(other))
+                    .map(|other| ObjectRef::from_obj(&**other))
+                    .collect()
+            }
+            watcher::Event::Apply(object) | watcher::Event::InitApply(object) => {
+                let (reference, asked) = (ObjectRef::from_obj(&object), what_is_asked(&object));
+                if seen.insert(reference.clone(), asked) == Some(asked) { Vec::new() } else { vec![reference] }
+            }
             watcher::Event::Init | watcher::Event::InitDone => Vec::new(),
         })
     });
     (store, triggers.boxed())
+}
+
+/// What users say of a resource: our own finalizer and status change nothing in it, and need no second look.
+fn what_is_asked(object: &Guarded) -> u64 {
+    let metadata = object.meta();
+    let mut hasher = DefaultHasher::new();
+    metadata.uid.hash(&mut hasher);
+    metadata.generation.hash(&mut hasher);
+    metadata.deletion_timestamp.is_some().hash(&mut hasher);
+    metadata.labels.hash(&mut hasher);
+    metadata.annotations.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// Holds an initial list back until it is whole: what was never reported on goes first, as people wait for it.
@@ -178,18 +201,36 @@ fn source_of(secret: &Secret) -> Option<ObjectRef<Guarded>> {
     Some(ObjectRef::new(&source.name).within(&source.namespace))
 }
 
-/// Secrets for apps: a trigger is the resource that the owner annotation names.
+/// Secrets for apps: a trigger is the resource that the owner annotation names. A deletion also wakes those that waited for the name.
 #[must_use]
-pub fn consumers(api: Api<Secret>) -> (Store<Secret>, Triggers) {
+pub fn consumers(api: Api<Secret>, resources: Store<Guarded>) -> (Store<Secret>, Triggers) {
     let selector = format!("{CONSUMER_LABEL}={CONSUMER_VALUE}");
     let (store, events) =
         watch(api, config().labels(&selector), "Secrets for apps", |secret| secret.metadata.managed_fields = None);
-    let triggers = objects(events).filter_map(|secret| {
-        let name = secret.annotations().get(OWNER_ANNOTATION).and_then(|owner| owner.split_once('/'));
-        let reference = name.map(|(_, name)| ObjectRef::new(name).within(&secret.namespace().unwrap_or_default()));
-        future::ready(reference)
+    let triggers = events.flat_map(move |event| {
+        stream::iter(match event {
+            watcher::Event::Apply(secret) | watcher::Event::InitApply(secret) => Vec::from_iter(made_for(&secret)),
+            watcher::Event::Delete(secret) => {
+                made_for(&secret).into_iter().chain(waiting_for(&secret, &resources)).collect()
+            }
+            watcher::Event::Init | watcher::Event::InitDone => Vec::new(),
+        })
     });
     (store, triggers.boxed())
+}
+
+fn made_for(secret: &Secret) -> Option<ObjectRef<Guarded>> {
+    let (_, name) = secret.annotations().get(OWNER_ANNOTATION)?.split_once('/')?;
+    Some(ObjectRef::new(name).within(&secret.namespace().unwrap_or_default()))
+}
+
+fn waiting_for(secret: &Secret, resources: &Store<Guarded>) -> Vec<ObjectRef<Guarded>> {
+    let waits = |guarded: &Guarded| {
+        let wanted = guarded.0.as_ref().is_ok_and(|resource| consumer_name(resource) == secret.name_any());
+        wanted && guarded.meta().namespace == secret.metadata.namespace && is_held_up(guarded)
+    };
+    let all = resources.state();
+    all.iter().filter(|guarded| waits(guarded)).map(|guarded| ObjectRef::from_obj(&**guarded)).collect()
 }
 
 /// Secrets that may be referred to: triggers are the resources that do.

@@ -83,12 +83,25 @@ impl Checker {
     }
 
     fn check_rules(&self, object: &Value, old: Option<&Value>) -> Vec<Problem> {
-        let result = self.cel.validate_compiled(&self.rules, object, old);
+        let (object, old) = (without_nulls(object), old.map(without_nulls));
+        let result = self.cel.validate_compiled(&self.rules, &object, old.as_ref());
         let failures = result.err().map(kube::core::cel::ValidationErrors::into_vec).unwrap_or_default();
         let problem = |failure: kube::core::cel::ValidationError| Problem {
             place: Place::parse(&failure.field_path),
             message: failure.message,
         };
         failures.into_iter().map(problem).collect()
+    }
+}
+
+/// To the API server's rules a field that is null is not there.
+fn without_nulls(value: &Value) -> Value {
+    match value {
+        Value::Object(fields) => {
+            let present = fields.iter().filter(|(_, value)| !value.is_null());
+            present.map(|(key, value)| (key.clone(), without_nulls(value))).collect()
+        }
+        Value::Array(items) => items.iter().map(without_nulls).collect(),
+        other => other.clone(),
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeSet,
+    fmt::Write as _,
     io::{self, Write as _},
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -71,7 +72,7 @@ impl Console {
         let mut text = format!("{}  {state}\n", label(resource));
         if let (Some(client_id), Some(_)) = (&status.client_id, status.state) {
             let secret = self.secret(resource);
-            text.push_str(&format!("  client id  {client_id}\n  Secret     {}\n", secret.display()));
+            let _ = write!(text, "  client id  {client_id}\n  Secret     {}\n", secret.display());
         }
         if status.state == Some(State::Active) {
             text.push_str(&self.token_request(resource));
@@ -129,7 +130,14 @@ impl Console {
 
     /// A resource changed in a way that no note tells.
     pub fn updated(&self, resource: &AppCredential) {
-        self.event("Updated", &format!("{}  what the file says is in force", label(resource)));
+        let conditions = resource.status.iter().flat_map(|status| &status.conditions);
+        let refused = conditions
+            .into_iter()
+            .find(|condition| condition.type_ == "Ready" && condition.status != ConditionStatus::True);
+        let (what, text) = refused.map_or(("Updated", "what the file says is in force"), |refused| {
+            (refused.reason.as_str(), refused.message.as_str())
+        });
+        self.event(what, &format!("{}  {text}", label(resource)));
     }
 
     /// A resource is gone.

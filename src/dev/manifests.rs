@@ -86,7 +86,7 @@ fn is_yaml(name: &str) -> bool {
 
 fn parse(content: &[u8]) -> Parsed {
     let text = std::str::from_utf8(content).map_err(|error| {
-        let before = content[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count();
+        let before = String::from_utf8_lossy(&content[..error.valid_up_to()]).matches('\n').count();
         SyntaxError { line: u64::try_from(before + 1).ok(), message: "is not UTF-8".into() }
     })?;
     yaml::parse(text)

@@ -7,6 +7,7 @@ use std::{
 };
 
 use aws_lc_rs::digest;
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jiff::Timestamp;
 use zeroize::Zeroizing;
 
@@ -135,6 +136,5 @@ fn is_client(path: &Path) -> bool {
 /// A file has no uid and no version; its content says as well whether it is still the one that was seen.
 fn version(json: &[u8]) -> ObjectVersion {
     let digest = digest::digest(&digest::SHA256, json);
-    let resource_version = digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-    ObjectVersion { uid: String::new(), resource_version }
+    ObjectVersion { uid: String::new(), resource_version: URL_SAFE_NO_PAD.encode(digest) }
 }

@@ -23,8 +23,8 @@ use super::{
 };
 use crate::{
     config::{Config, ConfigError},
-    controller::app_credential::{self, ApplyError, Entropy, cleanup::cleanup},
-    crd::{AppCredential, app_credential::DeletionPolicy, check::Checker, condition::ConditionStatus},
+    controller::app_credential::{self, ApplyError, Entropy, cleanup::cleanup, status::Note},
+    crd::{AppCredential, Condition, app_credential::DeletionPolicy, check::Checker, condition::ConditionStatus},
     file_watch::FileWatch,
     store::Store,
 };
@@ -220,20 +220,27 @@ impl Driver {
     ) -> Result<Option<Timestamp>, ApplyError> {
         let config = &self.configuration.current;
         let result = app_credential::reconcile(&self.world, resource, config, now, entropy).await;
-        let notes = self.world.take_notes();
-        let reported = self.world.objects().get(&key(resource)).cloned();
-        let after = reported.as_ref().unwrap_or(resource);
-        for note in notes.iter().filter(|note| !(first && note.reason == "Created")) {
-            self.console.note(after, note);
-        }
-        if notes.is_empty() && !first && is_updated(resource, after) {
-            self.console.updated(after);
-        }
+        self.tell(resource, first);
         match result {
             // Somebody changed a file between the look and the write: look again at once.
             Err(ApplyError::Conflict { .. }) => Ok(Some(now)),
             Err(ApplyError::Going { .. }) => Ok(None),
             result => result,
+        }
+    }
+
+    /// One line for each transition, and at least one for each change.
+    fn tell(&self, before: &AppCredential, first: bool) {
+        let notes = self.world.take_notes();
+        let after = self.world.objects().get(&key(before)).cloned();
+        let after = after.as_ref().unwrap_or(before);
+        // At first everything is listed: who is there, and who is refused and why.
+        let listed = |note: &Note| first && (note.reason == "Created" || !is_ready(after));
+        for note in notes.iter().filter(|note| !listed(note)) {
+            self.console.note(after, note);
+        }
+        if notes.is_empty() && !first && is_changed(before, after) {
+            self.console.updated(after);
         }
     }
 
@@ -246,14 +253,19 @@ impl Driver {
     }
 }
 
-/// A new generation that is in force, or one that was refused before and is in force now.
-fn is_updated(before: &AppCredential, after: &AppCredential) -> bool {
-    let observed = |resource: &AppCredential| resource.status.as_ref().and_then(|status| status.observed_generation);
-    let ready = |resource: &AppCredential| {
-        let conditions = resource.status.iter().flat_map(|status| &status.conditions);
-        conditions.into_iter().any(|condition| condition.type_ == "Ready" && condition.status == ConditionStatus::True)
-    };
-    ready(after) && (observed(before) != after.meta().generation || !ready(before))
+fn ready(resource: &AppCredential) -> Option<&Condition> {
+    resource.status.iter().flat_map(|status| &status.conditions).find(|condition| condition.type_ == "Ready")
+}
+
+fn is_ready(resource: &AppCredential) -> bool {
+    ready(resource).is_some_and(|ready| ready.status == ConditionStatus::True)
+}
+
+/// Another verdict, or the same one on another generation.
+fn is_changed(before: &AppCredential, after: &AppCredential) -> bool {
+    let verdict = |resource| ready(resource).map(|ready| (ready.status, ready.message.clone()));
+    let observed = before.status.as_ref().and_then(|status| status.observed_generation);
+    verdict(before) != verdict(after) || observed != after.meta().generation
 }
 
 async fn served(store: &Store) {

@@ -172,7 +172,13 @@ impl World for Directory {
     }
 
     async fn delete_record(&self, resource: &AppCredential) -> Result<(), ApplyError> {
-        self.records.remove(&record_name(resource)).map_err(failed("the record".into()))
+        let (name, uid) = (record_name(resource), resource.uid());
+        let stored = self.records.read(&name).map_err(failed("the record".into()))?;
+        let document = stored.and_then(|stored| stored.document);
+        if document.is_some_and(|document| Some(document.source.uid) != uid) {
+            return Ok(());
+        }
+        self.records.remove(&name).map_err(failed("the record".into()))
     }
 
     async fn create_consumer(&self, consumer: &Consumer) -> Result<(), ApplyError> {

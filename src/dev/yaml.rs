@@ -42,7 +42,7 @@ pub fn parse(text: &str) -> Result<Vec<Document>, SyntaxError> {
     let trees: Vec<Spanned<Tree>> =
         serde_yaml::from_multiple_with_options(text, options).map_err(|error| SyntaxError {
             line: error.location().map(|location| location.line()).filter(|line| *line > 0),
-            message: error.to_string(),
+            message: error.render_with_formatter(&serde_yaml::UserMessageFormatter),
         })?;
     Ok(trees.into_iter().map(document).collect())
 }
@@ -183,8 +183,22 @@ mod tests {
 
     #[test]
     fn a_mistake_is_told_with_its_line_and_without_the_text() {
-        for text in ["a: 1\nb: canary: [", "a: 1\nb: \"canary", "a: 1\na: canary\n", "a: 1\n\tb: canary\n"] {
-            let error = parse(text).unwrap_err();
+        let values = [
+            "canary: [",
+            "\"canary",
+            "\"\\canary\"",
+            "*canary",
+            "!canary {",
+            "%canary",
+            "@canary",
+            "&canary &canary x",
+            "!!int canary",
+            "!!binary canary",
+            "1\ncanary\nc: 2",
+            "1\nb: canary",
+        ];
+        for value in values {
+            let error = parse(&format!("a: 1\nb: {value}\n")).unwrap_err();
             assert!(error.line.is_some_and(|line| line >= 2), "{error:?}");
             assert!(!error.message.contains("canary"), "{error:?}");
         }

@@ -10,7 +10,7 @@ use std::{
 use control_plane::{ControlPlane, Supervised};
 use serde_json::Value;
 
-pub(crate) const SOON: Duration = Duration::from_secs(60);
+pub(crate) const SOON: Duration = Duration::from_mins(1);
 const CRDS: &str = include_str!("../../crds/snaphook.dev.yaml");
 
 pub(crate) struct Installation<'a> {

@@ -1,7 +1,16 @@
 //! What needs a real API server: one binary, so that all tests share one control plane.
-#![allow(clippy::unwrap_used, reason = "clippy.toml allows it in tests, but does not count their functions as such")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "clippy.toml allows it in tests, but does not count their functions as such"
+)]
 
+#[path = "../fixtures/cases.rs"]
+mod cases;
+
+mod app_credential_rules;
 mod crash;
+mod examples;
 mod harness;
 mod lifecycle;
 mod policy;

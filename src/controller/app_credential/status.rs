@@ -31,7 +31,8 @@ pub struct Note {
     pub message: String,
 }
 
-const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(30);
+/// How soon what no watch tells of is looked at again.
+const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(15);
 const READY: &str = "Ready";
 const RECONCILING: &str = "Reconciling";
 const STALLED: &str = "Stalled";
@@ -73,9 +74,13 @@ pub fn plan_of_refusal(
     now: Timestamp,
     entropy: Entropy,
 ) -> Plan {
-    let restricted = prior(resource, observed).map(|record| {
-        let suspend = !validate::still_allowed(record, resource, observed, config);
-        build::restrict(record, &resource.spec, suspend, now, entropy)
+    if refusal.reason == Reason::ClientIdTaken {
+        let withdrawn = prior(resource, observed, now).map(|_| Writes::Withdraw);
+        return Plan { writes: withdrawn.unwrap_or(Writes::Nothing), ..refused(resource, None, refusal, now) };
+    }
+    let restricted = prior(resource, observed, now).map(|record| {
+        let suspend = !validate::still_allowed(&record, resource, observed, config);
+        build::restrict(&record, &resource.spec, suspend, now, entropy)
     });
     refused(resource, restricted, refusal, now)
 }
@@ -83,7 +88,7 @@ pub fn plan_of_refusal(
 /// The report of a write that the API server refused: nothing else is touched.
 #[must_use]
 pub fn plan_of_report(resource: &AppCredential, observed: &Observed, refusal: &Refusal, now: Timestamp) -> Plan {
-    let plan = refused(resource, prior(resource, observed).cloned(), refusal, now);
+    let plan = refused(resource, prior(resource, observed, now), refusal, now);
     Plan { writes: Writes::Nothing, ..plan }
 }
 
@@ -98,9 +103,9 @@ pub fn of_unreadable(resource: &AppCredential, refusal: &Refusal, now: Timestamp
     }
 }
 
-fn prior<'a>(resource: &AppCredential, observed: &'a Observed) -> Option<&'a ClientRecord> {
+fn prior(resource: &AppCredential, observed: &Observed, now: Timestamp) -> Option<ClientRecord> {
     let document = observed.record.as_ref()?.document.as_ref()?;
-    (document.source == validate::source(resource)).then_some(document)
+    (document.source == validate::source(resource)).then(|| build::without_leftovers(document, observed, now))
 }
 
 fn refused(resource: &AppCredential, record: Option<ClientRecord>, refusal: &Refusal, now: Timestamp) -> Plan {

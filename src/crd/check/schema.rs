@@ -23,6 +23,7 @@ impl SchemaValidator {
             .with_draft(Draft::Draft202012)
             .with_pattern_options(PatternOptions::regex())
             .should_validate_formats(true)
+            .with_format("date-time", is_date_time)
             .build(&translate_root(schema))
             .map_err(|error| error.to_string())?;
         Ok(Self { validator, schema: schema.clone() })
@@ -103,6 +104,11 @@ fn translate_root(schema: &Value) -> Value {
     translated
 }
 
+/// Go knows no leap seconds; JSON Schema does.
+fn is_date_time(text: &str) -> bool {
+    text.get(17..19) != Some("60") && text.parse::<jiff::Timestamp>().is_ok()
+}
+
 /// What Kubernetes says in words of its own, said in JSON Schema.
 fn translate(schema: &Value) -> Value {
     let Value::Object(fields) = schema else { return schema.clone() };
@@ -123,13 +129,11 @@ fn translate(schema: &Value) -> Value {
     if fields.get("x-kubernetes-list-type") == Some(&json!("set")) {
         translated.insert("uniqueItems".into(), json!(true));
     }
-    if fields.get("nullable") == Some(&json!(true)) {
-        if let Some(type_) = fields.get("type") {
-            translated.insert("type".into(), json!([type_, "null"]));
-        }
-        if let Some(Value::Array(values)) = translated.get_mut("enum") {
-            values.push(Value::Null);
-        }
+    if fields.get("nullable") == Some(&json!(true))
+        && let Some(type_) = fields.get("type")
+    {
+        // An enum still has to list null, as in Kubernetes.
+        translated.insert("type".into(), json!([type_, "null"]));
     }
     // A default is no constraint, and the rules are checked elsewhere.
     translated.remove("default");

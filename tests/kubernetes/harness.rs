@@ -1,0 +1,11 @@
+//! What every test here needs: a control plane, a controller at work, and a namespace of its own.
+
+mod controller;
+mod plane;
+mod tenant;
+mod wait;
+
+pub(crate) use controller::{Controller, shared_controller};
+pub(crate) use plane::{Plane, busy, quiet};
+pub(crate) use tenant::{Tenant, hash_of, value};
+pub(crate) use wait::{SOON, until, until_some};

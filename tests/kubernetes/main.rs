@@ -1,4 +1,12 @@
 //! The controller, and the whole path from `kubectl apply` to a checked token, against a real API server.
 
-mod harness;
+mod budget;
 mod happy_path;
+mod harness;
+mod names;
+mod own_secret;
+mod policy;
+mod revocation;
+mod rotation;
+mod secret_faults;
+mod template;

@@ -6,7 +6,7 @@ use control_plane::{AuditEvent, Mark};
 use k8s_openapi::api::{core::v1::Secret, events::v1::Event};
 use kube::{
     Api, Client,
-    api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams},
+    api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams},
     core::{ApiResource, GroupVersionKind},
 };
 use serde_json::{Value, json};
@@ -55,9 +55,10 @@ impl<'a> Tenant<'a> {
         )
     }
 
-    /// Starts a controller for this namespace alone, with every right, without leader election.
-    pub(crate) fn controller(&self) -> Controller {
-        Controller::start(&self.plane, &self.plane.kubeconfig(), &self.config("leaderElection: {enabled: false}"))
+    /// Starts a controller for this namespace alone, under `rbac.yaml`, without leader election.
+    pub(crate) async fn controller(&self) -> Controller {
+        let kubeconfig = self.plane.account(&self.realm, Some(&[&self.namespace])).await;
+        Controller::start(&self.plane, &kubeconfig, &self.config("leaderElection: {enabled: false}"))
     }
 
     pub(crate) fn resources(&self) -> Api<AppCredential> {
@@ -205,7 +206,8 @@ impl<'a> Tenant<'a> {
     /// What controllers wrote about this namespace since `mark`: in it, and its records. Leases and signing keys are not counted.
     pub(crate) fn writes_since(&self, mark: Mark) -> Vec<AuditEvent> {
         let events = self.plane.audit().since(mark).unwrap();
-        events.into_iter().filter(|event| event.is_write() && self.concerns(event)).collect()
+        let sentinel = |event: &AuditEvent| event.uri.contains("sentinel") || event.name.contains("sentinel");
+        events.into_iter().filter(|event| event.is_write() && self.concerns(event) && !sentinel(event)).collect()
     }
 
     fn concerns(&self, event: &AuditEvent) -> bool {
@@ -214,10 +216,23 @@ impl<'a> Tenant<'a> {
         ours && is_controller(event)
     }
 
-    /// Makes the controller look at a resource again, and waits until it has: a finalizer of somebody else is neither its business
-    /// nor a change of the spec. Any refusal of the spec is set by `apply`.
-    pub(crate) async fn create_resource(&self, resource: &AppCredential) {
-        self.resources().create(&PostParams::default(), resource).await.unwrap();
+    /// Has the controller look at a resource again though nothing has changed that concerns it, and at a new one after that.
+    pub(crate) async fn touch(&self, name: &str) {
+        let patch = json!({ "metadata": { "annotations": { "touched": format!("{:?}", std::time::Instant::now()) } } });
+        self.patch(name, &patch).await;
+        self.sentinel().await;
+    }
+
+    /// As [`Self::touch`], where a new one would be refused.
+    pub(crate) async fn touch_only(&self, name: &str) {
+        self.patch(name, &json!({ "metadata": { "annotations": { "touched": "once" } } })).await;
+    }
+
+    /// Waits until the controller has dealt with what came before.
+    pub(crate) async fn sentinel(&self) {
+        self.apply("{kind: AppCredential, metadata: {name: sentinel}, spec: {}}").await;
+        self.ready("sentinel").await;
+        self.delete("sentinel").await;
     }
 }
 

@@ -92,23 +92,22 @@ impl Cluster {
         // Default names can be looked up; only a status knows of another.
         let former = resource.status.as_ref().and_then(|status| status.secret_name.clone());
         let names = std::iter::once(wanted.clone()).chain(former.filter(|former| *former != wanted));
-        let mut ours = Vec::new();
+        let (mut ours, mut foreign) = (Vec::new(), None);
         for name in names {
-            let cached = self.caches.consumers.get(&ObjectRef::new(&name).within(&namespace));
-            ours.extend(cached.filter(|secret| fetch::is_ours(secret, resource)).map(|secret| (*secret).clone()));
-        }
-        if depth == Depth::Cached {
-            return Ok((ours, None));
-        }
-        ours.retain(|secret| secret.name_any() != wanted);
-        let name = format!("the Secret {wanted}");
-        match call_opt(&name, self.secrets(&namespace).get(&wanted)).await? {
-            Some(secret) if fetch::is_ours(&secret, resource) => {
-                ours.push(secret);
-                Ok((ours, None))
+            let found = match depth {
+                Depth::Cached => {
+                    let cached = self.caches.consumers.get(&ObjectRef::new(&name).within(&namespace));
+                    cached.map(|secret| (*secret).clone())
+                }
+                Depth::Live => call_opt(&format!("the Secret {name}"), self.secrets(&namespace).get(&name)).await?,
+            };
+            match found {
+                Some(secret) if fetch::is_ours(&secret, resource) => ours.push(secret),
+                Some(secret) if name == wanted && depth == Depth::Live => foreign = Some(secret),
+                _ => {}
             }
-            foreign => Ok((ours, foreign)),
         }
+        Ok((ours, foreign))
     }
 
     async fn referenced(&self, resource: &AppCredential, depth: Depth) -> Result<Option<Secret>, ApplyError> {
@@ -149,10 +148,14 @@ impl Cluster {
     /// # Errors
     /// What kept it.
     pub async fn delete_orphan(&self, secret: &Secret) -> Result<(), ApplyError> {
+        self.delete_unchanged("an orphaned record", secret).await
+    }
+
+    async fn delete_unchanged(&self, what: &str, secret: &Secret) -> Result<(), ApplyError> {
         let ObjectVersion { uid, resource_version } = version_of(secret);
         let preconditions = Preconditions { uid: Some(uid), resource_version: Some(resource_version) };
         let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
-        call_opt("an orphaned record", self.records().delete(&secret.name_any(), &params)).await.map(drop)
+        call_opt(what, self.records().delete(&secret.name_any(), &params)).await.map(drop)
     }
 
     async fn patch_finalizers(
@@ -218,7 +221,9 @@ impl World for Cluster {
             referenced: self.referenced(resource, depth).await?,
             namespace_labels: self.namespace_labels(resource),
             rivals: self.rivals(resource),
-            contested_by: self.contests.winner(resource.meta().uid.as_deref().unwrap_or_default()),
+            contested_by: self
+                .contests
+                .winner(&resource.namespace().unwrap_or_default(), &fetch::consumer_name(resource)),
             reported_versions: fetch::reported_versions(resource),
         })
     }
@@ -262,8 +267,13 @@ impl World for Cluster {
     }
 
     async fn delete_record(&self, resource: &AppCredential) -> Result<(), ApplyError> {
-        let name = record_name(resource);
-        call_opt("the record", self.records().delete(&name, &DeleteParams::default())).await.map(drop)
+        let Some(secret) = self.record_secret(&record_name(resource), Depth::Live).await? else { return Ok(()) };
+        // A cache that lags shows a resource that was deleted and made anew: the record is its successor's.
+        let of_another = |record: ClientRecord| Some(&record.source.uid) != resource.meta().uid.as_ref();
+        if stored_record(&secret).document.is_some_and(of_another) {
+            return Ok(());
+        }
+        self.delete_unchanged("the record", &secret).await
     }
 
     async fn create_consumer(&self, consumer: &Consumer) -> Result<(), ApplyError> {
@@ -274,8 +284,8 @@ impl World for Cluster {
 
     async fn update_consumer(&self, consumer: &Consumer, seen: &Secret) -> Result<bool, ApplyError> {
         let Some(patch) = secrets::consumer_patch(consumer, seen) else { return Ok(false) };
-        if let (Some(owner), Some(rival)) = (&consumer.owner, secrets::rewritten_by(consumer, seen)) {
-            self.contests.note(&owner.uid, &rival);
+        if let Some(rival) = secrets::rewritten_by(consumer, seen) {
+            self.contests.note(&consumer.namespace, &consumer.name, &rival);
         }
         let object = format!("the Secret {}", consumer.name);
         let secrets = self.secrets(&consumer.namespace);

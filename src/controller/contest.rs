@@ -10,9 +10,9 @@ const WINDOW: Duration = Duration::from_secs(60);
 const TRUCE: Duration = Duration::from_secs(300);
 const REWRITES: usize = 3;
 
-/// Rewrites of our Secrets by others, by the uid of the resource.
+/// Rewrites of our Secrets by others, by namespace and name of the Secret.
 #[derive(Default)]
-pub struct Contests(Mutex<HashMap<String, Contest>>);
+pub struct Contests(Mutex<HashMap<(String, String), Contest>>);
 
 struct Contest {
     rival: String,
@@ -21,29 +21,29 @@ struct Contest {
 
 impl Contests {
     /// Notes that we are about to undo a rewrite.
-    pub fn note(&self, uid: &str, rival: &str) {
-        self.note_at(uid, rival, Instant::now());
+    pub fn note(&self, namespace: &str, name: &str, rival: &str) {
+        self.note_at((namespace, name), rival, Instant::now());
     }
 
     /// The field manager that we no longer fight.
     #[must_use]
-    pub fn winner(&self, uid: &str) -> Option<String> {
-        self.winner_at(uid, Instant::now())
+    pub fn winner(&self, namespace: &str, name: &str) -> Option<String> {
+        self.winner_at((namespace, name), Instant::now())
     }
 
-    fn note_at(&self, uid: &str, rival: &str, now: Instant) {
+    fn note_at(&self, (namespace, name): (&str, &str), rival: &str, now: Instant) {
         let mut contests = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         contests.retain(|_, contest| contest.rewrites.iter().any(|moment| now.duration_since(*moment) < TRUCE));
-        let contest =
-            contests.entry(uid.to_owned()).or_insert_with(|| Contest { rival: String::new(), rewrites: Vec::new() });
+        let secret = (namespace.to_owned(), name.to_owned());
+        let contest = contests.entry(secret).or_insert_with(|| Contest { rival: String::new(), rewrites: Vec::new() });
         rival.clone_into(&mut contest.rival);
         contest.rewrites.retain(|moment| now.duration_since(*moment) < WINDOW);
         contest.rewrites.push(now);
     }
 
-    fn winner_at(&self, uid: &str, now: Instant) -> Option<String> {
+    fn winner_at(&self, (namespace, name): (&str, &str), now: Instant) -> Option<String> {
         let contests = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let contest = contests.get(uid)?;
+        let contest = contests.get(&(namespace.to_owned(), name.to_owned()))?;
         let fresh = contest.rewrites.last().is_some_and(|moment| now.duration_since(*moment) < TRUCE);
         (fresh && contest.rewrites.len() >= REWRITES).then(|| contest.rival.clone())
     }
@@ -53,17 +53,19 @@ impl Contests {
 mod tests {
     use super::*;
 
+    const SECRET: (&str, &str) = ("team", "app-credential");
+
     #[test]
     fn three_rewrites_in_a_minute_end_the_fight_for_a_while() {
         let (contests, start) = (Contests::default(), Instant::now());
         let at = |seconds| start + Duration::from_secs(seconds);
-        contests.note_at("uid", "other", at(0));
-        contests.note_at("uid", "other", at(10));
-        assert_eq!(contests.winner_at("uid", at(10)), None);
-        contests.note_at("uid", "other", at(20));
-        assert_eq!(contests.winner_at("uid", at(20)).as_deref(), Some("other"));
-        assert_eq!(contests.winner_at("another", at(20)), None);
-        assert_eq!(contests.winner_at("uid", at(321)), None);
+        contests.note_at(SECRET, "other", at(0));
+        contests.note_at(SECRET, "other", at(10));
+        assert_eq!(contests.winner_at(SECRET, at(10)), None);
+        contests.note_at(SECRET, "other", at(20));
+        assert_eq!(contests.winner_at(SECRET, at(20)).as_deref(), Some("other"));
+        assert_eq!(contests.winner_at(("team", "another"), at(20)), None);
+        assert_eq!(contests.winner_at(SECRET, at(321)), None);
     }
 
     #[test]
@@ -71,8 +73,8 @@ mod tests {
         let (contests, start) = (Contests::default(), Instant::now());
         for minute in 0..10 {
             let now = start + Duration::from_secs(61 * minute);
-            contests.note_at("uid", "other", now);
-            assert_eq!(contests.winner_at("uid", now), None);
+            contests.note_at(SECRET, "other", now);
+            assert_eq!(contests.winner_at(SECRET, now), None);
         }
     }
 }

@@ -71,7 +71,7 @@ fn lanes(client: &Client, realm_namespace: &str, config: &Config, instance: &str
     let recorder = Recorder::new(client.clone(), reporter);
     let lane = |(scope, (resources, own)): (Option<&str>, (Store<Guarded>, Triggers))| {
         let (records, of_records) = watches::records(client, realm_namespace, scope);
-        let (consumers, of_consumers) = watches::consumers(scoped(client, scope));
+        let (consumers, of_consumers) = watches::consumers(scoped(client, scope), resources.clone());
         let (references, of_references) = watches::references(scoped(client, scope), resources.clone());
         let namespaces = config.needs_namespace_labels().then(|| watches::namespaces(client, resources.clone()));
         let (namespaces, of_namespaces) = namespaces.unzip();

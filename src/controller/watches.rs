@@ -14,7 +14,7 @@ use kube::{
 };
 use serde::de::DeserializeOwned;
 
-use super::app_credential::fetch::{CONSUMER_LABEL, CONSUMER_VALUE, OWNER_ANNOTATION};
+use super::app_credential::fetch::{CONSUMER_LABEL, CONSUMER_VALUE, OWNER_ANNOTATION, consumer_name};
 use crate::{
     crd::{ALLOW_REFERENCE_LABEL, AppCredential},
     record::{self, ClientRecord, Kind},
@@ -177,17 +177,35 @@ fn source_of(secret: &Secret) -> Option<ObjectRef<Guarded>> {
     Some(ObjectRef::new(&source.name).within(&source.namespace))
 }
 
-/// Secrets for apps: a trigger is the resource that the owner annotation names.
-pub fn consumers(api: Api<Secret>) -> (Store<Secret>, Triggers) {
+/// Secrets for apps: a trigger is the resource that the owner annotation names. A deletion also wakes those that waited for the name.
+pub fn consumers(api: Api<Secret>, resources: Store<Guarded>) -> (Store<Secret>, Triggers) {
     let selector = format!("{CONSUMER_LABEL}={CONSUMER_VALUE}");
     let (store, events) =
         watch(api, config().labels(&selector), "Secrets for apps", |secret| secret.metadata.managed_fields = None);
-    let triggers = objects(events).filter_map(|secret| {
-        let name = secret.annotations().get(OWNER_ANNOTATION).and_then(|owner| owner.split_once('/'));
-        let reference = name.map(|(_, name)| ObjectRef::new(name).within(&secret.namespace().unwrap_or_default()));
-        future::ready(reference)
+    let triggers = events.flat_map(move |event| {
+        stream::iter(match event {
+            watcher::Event::Apply(secret) | watcher::Event::InitApply(secret) => Vec::from_iter(made_for(&secret)),
+            watcher::Event::Delete(secret) => {
+                made_for(&secret).into_iter().chain(waiting_for(&secret, &resources)).collect()
+            }
+            watcher::Event::Init | watcher::Event::InitDone => Vec::new(),
+        })
     });
     (store, triggers.boxed())
+}
+
+fn made_for(secret: &Secret) -> Option<ObjectRef<Guarded>> {
+    let (_, name) = secret.annotations().get(OWNER_ANNOTATION)?.split_once('/')?;
+    Some(ObjectRef::new(name).within(&secret.namespace().unwrap_or_default()))
+}
+
+fn waiting_for(secret: &Secret, resources: &Store<Guarded>) -> Vec<ObjectRef<Guarded>> {
+    let waits = |guarded: &Guarded| {
+        let wanted = guarded.0.as_ref().is_ok_and(|resource| consumer_name(resource) == secret.name_any());
+        wanted && guarded.meta().namespace == secret.metadata.namespace && is_held_up(guarded)
+    };
+    let all = resources.state();
+    all.iter().filter(|guarded| waits(guarded)).map(|guarded| ObjectRef::from_obj(&**guarded)).collect()
 }
 
 /// Secrets that may be referred to: triggers are the resources that do.

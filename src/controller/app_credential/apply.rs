@@ -36,7 +36,7 @@ pub trait World: Send + Sync {
         record: &ClientRecord,
         seen: &ObjectVersion,
     ) -> impl Future<Output = Result<ObjectVersion, ApplyError>> + Send;
-    /// Removes the record of a resource, if there is one.
+    /// Removes the record of this very resource, if there is one.
     fn delete_record(&self, resource: &AppCredential) -> impl Future<Output = Result<(), ApplyError>> + Send;
     /// Makes a Secret for an app that does not exist yet.
     fn create_consumer(&self, consumer: &Consumer) -> impl Future<Output = Result<(), ApplyError>> + Send;
@@ -123,6 +123,8 @@ pub enum Writes {
     All(Box<Desired>),
     /// Leave the Secret, and take from the spec only what ends tokens.
     Restrict(Box<ClientRecord>),
+    /// Remove the record: with it, neither this client nor the one that its id belongs to would get tokens.
+    Withdraw,
     /// Leave both.
     Nothing,
 }
@@ -152,6 +154,7 @@ impl Plan {
                     || !has_finalizer(resource)
             }
             Writes::Restrict(record) => record_differs(record),
+            Writes::Withdraw => stored.is_some(),
             Writes::Nothing => false,
         };
         objects_differ || self.status_differs(resource)
@@ -176,6 +179,7 @@ impl Plan {
             Writes::Restrict(record) => {
                 write_record(world, observed.record.as_ref().map(Seen::of), record).await?;
             }
+            Writes::Withdraw => world.delete_record(resource).await?,
             Writes::Nothing => {}
         }
         if self.status_differs(resource) {
@@ -235,7 +239,7 @@ async fn write_record<W: World>(
 async fn write_consumer<W: World>(world: &W, observed: &Observed, wanted: &Consumer) -> Result<(), ApplyError> {
     match observed.consumer(&wanted.name).or(observed.foreign.as_ref()) {
         None => world.create_consumer(wanted).await,
-        Some(secret) if !wanted.differs_from(secret) && !wanted.may_have_leftovers(secret) => Ok(()),
+        // Labels and annotations that are no longer wanted show only in the managed fields, which caches do not keep.
         Some(secret) => world.update_consumer(wanted, secret).await.map(drop),
     }
 }

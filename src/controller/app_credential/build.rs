@@ -147,6 +147,12 @@ fn surviving(prior: Option<&ClientRecord>, observed: &Observed, held: &Held<'_>,
     versions
 }
 
+/// The record less the secrets that nobody can hold: what a crash or a refused write left over, and what has ended.
+#[must_use]
+pub fn without_leftovers(record: &ClientRecord, observed: &Observed, now: Timestamp) -> ClientRecord {
+    ClientRecord { secrets: surviving(Some(record), observed, &held_values(observed), now), ..record.clone() }
+}
+
 /// Why a new version is made.
 enum Cause<'a> {
     First,

@@ -74,12 +74,12 @@ pub fn reported_versions(resource: &AppCredential) -> Vec<u32> {
     versions.filter_map(|version| u32::try_from(version.id).ok()).collect()
 }
 
-/// Older resources that stand in the way.
+/// Resources that stand in the way: those that have what this one wants, and where nobody has it yet, older ones.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rivals {
-    /// The name of an older resource of this namespace that wants the same Secret.
+    /// The name of a resource of this namespace that has the wanted Secret, or wants it and is older.
     pub secret_name: Option<String>,
-    /// `namespace/name` of an older resource with the same client id.
+    /// `namespace/name` of the resource that the wanted client id belongs to.
     pub client_id: Option<String>,
     /// How many older resources the namespace has.
     pub older_in_namespace: usize,
@@ -149,19 +149,41 @@ fn is_older(other: &AppCredential, resource: &AppCredential) -> bool {
     age(other) < age(resource)
 }
 
+/// Whether a client secret was handed out for a resource: what it has is in use.
+fn is_established(resource: &AppCredential) -> bool {
+    resource.status.as_ref().is_some_and(|status| !status.versions.is_empty())
+}
+
+/// Whether a resource has its Secret, and not only wants it.
+fn has_secret(resource: &AppCredential, name: &str) -> bool {
+    let reported = resource.status.as_ref().and_then(|status| status.secret_name.as_deref());
+    is_established(resource) && reported == Some(name)
+}
+
+/// Who has a client id keeps it; of two that both have it, or both do not, the older goes first.
+fn goes_first(other: &AppCredential, resource: &AppCredential) -> bool {
+    match (is_established(other), is_established(resource)) {
+        (true, false) => true,
+        (false, true) => false,
+        _ => is_older(other, resource),
+    }
+}
+
 /// Who among all resources stands in this one's way.
 pub fn rivals<'a>(resource: &AppCredential, all: impl Iterator<Item = &'a AppCredential>) -> Rivals {
     let (namespace, secret_name) = (resource.namespace(), consumer_name(resource));
     let mut rivals = Rivals::default();
-    for other in all.filter(|other| other.meta().uid != resource.meta().uid && is_older(other, resource)) {
+    for other in all.filter(|other| other.meta().uid != resource.meta().uid) {
         if other.meta().namespace == namespace {
-            rivals.older_in_namespace += 1;
-            if rivals.secret_name.is_none() && consumer_name(other) == secret_name {
+            let older = is_older(other, resource);
+            rivals.older_in_namespace += usize::from(older);
+            if has_secret(other, &secret_name) || (older && consumer_name(other) == secret_name) {
                 rivals.secret_name = Some(other.name_any());
             }
         }
         // A default id has a dot and names its resource, so only chosen ones can meet.
-        if resource.spec.client_id.is_some() && resource.spec.client_id == other.spec.client_id {
+        let same_id = resource.spec.client_id.is_some() && resource.spec.client_id == other.spec.client_id;
+        if same_id && goes_first(other, resource) {
             rivals.client_id = Some(format!("{}/{}", other.namespace().unwrap_or_default(), other.name_any()));
         }
     }

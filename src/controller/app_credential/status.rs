@@ -1,6 +1,6 @@
 //! Flow 1, step 5, pure: what to report: status, conditions, and Events on transitions only.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use kube::{Resource as _, ResourceExt as _};
 
 use super::{
@@ -34,6 +34,8 @@ pub struct Note {
 const READY: &str = "Ready";
 const RECONCILING: &str = "Reconciling";
 const STALLED: &str = "Stalled";
+/// How soon what no watch tells of is looked at again.
+const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(15);
 
 /// The plan for a resource that can be built.
 #[must_use]
@@ -72,9 +74,13 @@ pub fn plan_of_refusal(
     now: Timestamp,
     entropy: Entropy,
 ) -> Plan {
-    let restricted = prior(resource, observed).map(|record| {
-        let suspend = !validate::still_allowed(record, resource, observed, config);
-        build::restrict(record, &resource.spec, suspend, now, entropy)
+    if refusal.reason == Reason::ClientIdTaken {
+        let withdrawn = prior(resource, observed, now).map(|_| Writes::Withdraw);
+        return Plan { writes: withdrawn.unwrap_or(Writes::Nothing), ..refused(resource, None, refusal, now) };
+    }
+    let restricted = prior(resource, observed, now).map(|record| {
+        let suspend = !validate::still_allowed(&record, resource, observed, config);
+        build::restrict(&record, &resource.spec, suspend, now, entropy)
     });
     refused(resource, restricted, refusal, now)
 }
@@ -82,7 +88,7 @@ pub fn plan_of_refusal(
 /// The report of a write that the API server refused: nothing else is touched.
 #[must_use]
 pub fn plan_of_report(resource: &AppCredential, observed: &Observed, refusal: &Refusal, now: Timestamp) -> Plan {
-    let plan = refused(resource, prior(resource, observed).cloned(), refusal, now);
+    let plan = refused(resource, prior(resource, observed, now), refusal, now);
     Plan { writes: Writes::Nothing, ..plan }
 }
 
@@ -97,9 +103,9 @@ pub fn of_unreadable(resource: &AppCredential, refusal: &Refusal, now: Timestamp
     }
 }
 
-fn prior<'a>(resource: &AppCredential, observed: &'a Observed) -> Option<&'a ClientRecord> {
+fn prior(resource: &AppCredential, observed: &Observed, now: Timestamp) -> Option<ClientRecord> {
     let document = observed.record.as_ref()?.document.as_ref()?;
-    (document.source == validate::source(resource)).then_some(document)
+    (document.source == validate::source(resource)).then(|| build::without_leftovers(document, observed, now))
 }
 
 fn refused(resource: &AppCredential, record: Option<ClientRecord>, refusal: &Refusal, now: Timestamp) -> Plan {
@@ -123,7 +129,9 @@ fn refused(resource: &AppCredential, record: Option<ClientRecord>, refusal: &Ref
         versions: record.iter().flat_map(|record| &record.secrets).map(version_status).collect(),
     };
     let ends = record.iter().flat_map(|record| &record.secrets).filter_map(|version| version.not_after);
-    let next = ends.chain(resource.spec.expires_at.map(|time| time.0)).filter(|moment| *moment > now).min();
+    let again = refusal.reason.is_unwatched().then(|| now.checked_add(LOOK_AGAIN).unwrap_or(Timestamp::MAX));
+    let changes = ends.chain(resource.spec.expires_at.map(|time| time.0)).chain(again);
+    let next = changes.filter(|moment| *moment > now).min();
     let notes = if is_reported(&before, refusal.reason) { Vec::new() } else { vec![warning(refusal)] };
     let writes = record.map_or(Writes::Nothing, |record| Writes::Restrict(Box::new(record)));
     Plan { writes, status, notes, next }

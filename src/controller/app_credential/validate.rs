@@ -182,6 +182,17 @@ impl Reason {
     }
 }
 
+impl Reason {
+    /// What stands in the way can go without an event on anything that is watched.
+    #[must_use]
+    pub fn is_unwatched(self) -> bool {
+        matches!(
+            self,
+            Self::SecretExists | Self::SecretTypeMismatch | Self::SecretNameTaken | Self::ClientIdTaken
+        )
+    }
+}
+
 /// Why a resource is not built, for programs and for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
@@ -275,16 +286,17 @@ fn check_rivals(resource: &AppCredential, observed: &Observed, _: &Config) -> Re
         return refuse(
             Reason::ClientIdTaken,
             format!(
-                "spec.clientId: {:?} belongs to the older {KIND} {other}; choose another",
+                "spec.clientId: {:?} belongs to the {KIND} {other}, which has it or is older; choose another",
                 fetch::client_id(resource)
             ),
         );
     }
-    if let Some(other) = &observed.rivals.secret_name {
+    let has_it = observed.consumer(&consumer_name(resource)).is_some();
+    if let Some(other) = observed.rivals.secret_name.as_ref().filter(|_| !has_it) {
         return refuse(
             Reason::SecretNameTaken,
             format!(
-                "the Secret {} belongs to the older {KIND} {other}; set spec.secretTemplate.name to another name",
+                "the Secret {} belongs to the {KIND} {other}, which has it or is older; set spec.secretTemplate.name to another name",
                 consumer_name(resource)
             ),
         );

@@ -1,6 +1,7 @@
 //! What the operator allows, and what happens when that changes.
 
 use serde_json::json;
+use snaphook::controller::app_credential::build;
 
 use crate::harness::{Controller, Tenant, value};
 
@@ -85,7 +86,7 @@ async fn a_narrower_policy_suspends_and_a_wider_one_lifts_it_without_ending_toke
 
     controller.configure(&config("['orders:*']"));
     t.ready("app").await;
-    assert_eq!(t.record("app").await.unwrap(), before, "as if nothing had been");
+    assert!(!build::differs(&t.record("app").await.unwrap(), &before), "as if nothing had been");
     assert_eq!(t.secret("app-credential").await, secret);
     assert!(controller.process.try_wait().is_none());
 }

@@ -185,6 +185,10 @@ async fn what_the_api_server_refuses_for_good_is_told_and_leaves_no_secret_that_
     let quota = "apiVersion: v1\nkind: ResourceQuota\nmetadata: {name: none}\nspec: {hard: {count/secrets: '0'}}";
     let apply = ["-n", &t.namespace, "apply", "-f", "-"];
     t.plane.kubectl_with_input(&apply, quota).await.unwrap().success().unwrap();
+    // What the quota controller does, which is not part of the control plane here.
+    let status = r#"{"status":{"hard":{"count/secrets":"0"},"used":{"count/secrets":"0"}}}"#;
+    let patch = ["-n", &t.namespace, "patch", "resourcequota", "none", "--subresource=status", "--type=merge", "-p", status];
+    t.plane.kubectl(&patch).await.unwrap().success().unwrap();
     t.apply(APP).await;
     let message = t.stalled("app", "WriteRefused").await;
     assert!(message.contains("quota"), "{message}");

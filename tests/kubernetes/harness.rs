@@ -1,11 +1,13 @@
 //! What every test here needs: a control plane, a controller at work, and a namespace of its own.
 
 mod controller;
+mod proxy;
 mod plane;
 mod tenant;
 mod wait;
 
 pub(crate) use controller::{Controller, shared_controller};
 pub(crate) use plane::{Plane, busy, quiet};
+pub(crate) use proxy::{Proxy, Side};
 pub(crate) use tenant::{Tenant, hash_of, value};
 pub(crate) use wait::{SOON, until, until_some};

@@ -1,6 +1,7 @@
 //! The controller, and the whole path from `kubectl apply` to a checked token, against a real API server.
 
 mod budget;
+mod crash;
 mod happy_path;
 mod harness;
 mod names;

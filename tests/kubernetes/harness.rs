@@ -7,7 +7,7 @@ mod tenant;
 mod wait;
 
 pub(crate) use controller::{Controller, shared_controller};
-pub(crate) use plane::{Plane, busy, quiet};
+pub(crate) use plane::{CRDS, Plane, busy, quiet};
 pub(crate) use proxy::{Proxy, Side};
 pub(crate) use tenant::{Tenant, hash_of, value};
 pub(crate) use wait::{SOON, until, until_some};

@@ -19,7 +19,9 @@ enum Command {
     Server(app::server::Args),
     /// Turn custom resources into Secrets: the operator
     Controller(app::controller::Args),
-    /// Print the CustomResourceDefinitions
+    /// Both in one process without a cluster: from the YAML files in a directory
+    Dev(app::dev::Args),
+    /// Print the custom resource definitions
     Crd,
 }
 
@@ -31,6 +33,7 @@ pub fn main() -> anyhow::Result<ExitCode> {
     match Cli::parse().command {
         Command::Server(args) => app::server::run(args),
         Command::Controller(args) => app::controller::run(args),
+        Command::Dev(args) => app::dev::run(args),
         Command::Crd => print_crds(),
     }
 }

@@ -1,6 +1,7 @@
 //! Flow 1: the custom resources as users write them, and the CRDs generated from them.
 
 pub mod app_credential;
+pub mod check;
 pub mod condition;
 pub mod duration;
 mod generate;

@@ -44,7 +44,7 @@ async fn work(args: Args) -> anyhow::Result<ExitCode> {
     let shutdown = Shutdown::on_signals().context("cannot listen for signals")?;
     let watch = FileWatch::files([&args.config], LOOK_AGAIN);
     let config = Config::read(&args.config).with_context(|| args.config.display().to_string())?;
-    let kubeconfig = kube::Config::infer().await.context("cannot find a cluster: set KUBECONFIG, or run inside one")?;
+    let kubeconfig = super::cluster("controller").await?;
     let realm = config.realm.namespace.clone().unwrap_or_else(|| kubeconfig.default_namespace.clone());
     let (client, lease_client) = clients(kubeconfig).context("cannot use the cluster's configuration")?;
     let identity = args.identity.unwrap_or_else(default_identity);

@@ -174,9 +174,7 @@ async fn follow(
 ) -> anyhow::Result<()> {
     match records {
         Records::Kube => {
-            let config = kube::Config::infer()
-                .await
-                .context("no cluster was found: set KUBECONFIG, run inside one, or use --records dir:PATH")?;
+            let config = super::cluster("server").await?;
             let namespace = namespace.unwrap_or_else(|| config.default_namespace.clone());
             let client = kube::Client::try_from(config).context("the cluster's configuration cannot be used")?;
             store::kube::run(client, namespace, store, max_staleness).await;

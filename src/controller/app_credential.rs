@@ -46,7 +46,7 @@ pub async fn reconcile<W: World>(
 ) -> Result<Option<Timestamp>, ApplyError> {
     let cached = world.fetch(resource, Depth::Cached).await?;
     let first = plan(resource, &cached, config, now, entropy());
-    if !first.writes_anything(resource, &cached) {
+    if !first.doubtful && !first.writes_anything(resource, &cached) {
         return Ok(first.next);
     }
     if cached.is_new(resource) && first.needs_no_closer_look() {

@@ -6,8 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-const WINDOW: Duration = Duration::from_secs(60);
-const TRUCE: Duration = Duration::from_secs(300);
+const WINDOW: Duration = Duration::from_mins(1);
+const TRUCE: Duration = Duration::from_mins(5);
 const REWRITES: usize = 3;
 
 /// Rewrites of our Secrets by others, by namespace and name of the Secret.

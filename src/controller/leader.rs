@@ -92,11 +92,10 @@ impl Candidate {
             let sent = Instant::now();
             match timeout_at(deadline.into(), self.take_or_renew()).await {
                 Ok(Ok(true)) => renewed = sent,
-                Ok(Ok(false)) | Err(_) => return,
                 Ok(Err(error)) if Instant::now() < deadline => {
                     tracing::warn!(error = &error as &dyn std::error::Error, "the Lease could not be renewed yet");
                 }
-                Ok(Err(_)) => return,
+                Ok(Ok(false) | Err(_)) | Err(_) => return,
             }
         }
     }

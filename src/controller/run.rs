@@ -32,14 +32,20 @@ use super::{
     signing_keys,
     watches::{self, Guarded, Triggers},
 };
-use crate::{config::Config, crd::AppCredential};
+use crate::{
+    config::Config,
+    crd::{AppCredential, AppCredentialSpec},
+};
 
 /// A missed event is repaired after this time at the latest.
-const RESYNC: Duration = Duration::from_secs(600);
-const LONGEST_BACKOFF: Duration = Duration::from_secs(60);
+const RESYNC: Duration = Duration::from_mins(10);
+/// Events of one change come together, and caches catch up with our own writes meanwhile.
+const SETTLE: Duration = Duration::from_millis(10);
+const LONGEST_BACKOFF: Duration = Duration::from_mins(1);
 
 /// Reconciles everything that the configuration names, for as long as it is polled.
 pub async fn run(client: Client, realm_namespace: &str, config: &Config, instance: &str) {
+    tracing::info!(namespaces = ?config.watch_namespaces, "at work");
     let keys = signing_keys::maintain(client.clone(), realm_namespace.to_owned(), config.clone());
     let lanes = lanes(&client, realm_namespace, config, instance);
     future::join(keys, future::join_all(lanes.into_iter().map(Lane::run))).await;
@@ -106,7 +112,7 @@ impl Lane {
             work.clone(),
             work.cluster.caches.resources.clone(),
             triggers.map(Ok::<_, std::convert::Infallible>),
-            ApplierConfig::default().concurrency(work.config.concurrency),
+            ApplierConfig::default().concurrency(work.config.concurrency).debounce(SETTLE),
         );
         future::join(sweep.sweep(), reconciles.for_each(|_| future::ready(()))).await;
     }
@@ -124,8 +130,11 @@ impl Work {
                 app_credential::reconcile(&self.cluster, resource, &self.config, Timestamp::now(), entropy).await
             }
             Err(invalid) => {
-                let resource =
-                    AppCredential { metadata: invalid.metadata.clone(), spec: Default::default(), status: None };
+                let resource = AppCredential {
+                    metadata: invalid.metadata.clone(),
+                    spec: AppCredentialSpec::default(),
+                    status: None,
+                };
                 if resource.meta().deletion_timestamp.is_some() {
                     cleanup(&self.cluster, &resource).await?;
                     return Ok(self.forget(guarded));

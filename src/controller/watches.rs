@@ -1,5 +1,10 @@
 //! Flow 1: the watches: what they keep in memory, and which resources an event is about.
 
+use std::{
+    collections::HashMap,
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+};
+
 use futures::{Stream, StreamExt as _, future, stream};
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::{
@@ -108,22 +113,41 @@ fn objects<K: Send + 'static>(
 }
 
 /// The resources. A deletion also wakes the ones that it stood in the way of.
+#[must_use]
 pub fn resources(api: Api<Guarded>) -> (Store<Guarded>, Triggers) {
     let (store, events) = watch(api, config(), "AppCredentials", |guarded| guarded.meta_mut().managed_fields = None);
     let all = store.clone();
+    let mut seen = HashMap::new();
     let triggers = new_first(events).flat_map(move |event| {
         stream::iter(match event {
-            watcher::Event::Delete(_) => all
-                .state()
-                .iter()
-                .filter(|other| is_held_up(other))
-                .map(|other| ObjectRef::from_obj(&**other))
-                .collect(),
-            watcher::Event::Apply(object) | watcher::Event::InitApply(object) => vec![ObjectRef::from_obj(&object)],
+            watcher::Event::Delete(object) => {
+                seen.remove(&ObjectRef::from_obj(&object));
+                all.state()
+                    .iter()
+                    .filter(|other| is_held_up(other))
+                    .map(|other| ObjectRef::from_obj(&**other))
+                    .collect()
+            }
+            watcher::Event::Apply(object) | watcher::Event::InitApply(object) => {
+                let (reference, asked) = (ObjectRef::from_obj(&object), what_is_asked(&object));
+                if seen.insert(reference.clone(), asked) == Some(asked) { Vec::new() } else { vec![reference] }
+            }
             watcher::Event::Init | watcher::Event::InitDone => Vec::new(),
         })
     });
     (store, triggers.boxed())
+}
+
+/// What users say of a resource: our own finalizer and status change nothing in it, and need no second look.
+fn what_is_asked(object: &Guarded) -> u64 {
+    let metadata = object.meta();
+    let mut hasher = DefaultHasher::new();
+    metadata.uid.hash(&mut hasher);
+    metadata.generation.hash(&mut hasher);
+    metadata.deletion_timestamp.is_some().hash(&mut hasher);
+    metadata.labels.hash(&mut hasher);
+    metadata.annotations.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// Holds an initial list back until it is whole: what was never reported on goes first, as people wait for it.
@@ -178,6 +202,10 @@ fn source_of(secret: &Secret) -> Option<ObjectRef<Guarded>> {
 }
 
 /// Secrets for apps: a trigger is the resource that the owner annotation names. A deletion also wakes those that waited for the name.
+<<<<<<< HEAD
+=======
+#[must_use]
+>>>>>>> main
 pub fn consumers(api: Api<Secret>, resources: Store<Guarded>) -> (Store<Secret>, Triggers) {
     let selector = format!("{CONSUMER_LABEL}={CONSUMER_VALUE}");
     let (store, events) =
@@ -209,6 +237,7 @@ fn waiting_for(secret: &Secret, resources: &Store<Guarded>) -> Vec<ObjectRef<Gua
 }
 
 /// Secrets that may be referred to: triggers are the resources that do.
+#[must_use]
 pub fn references(api: Api<Secret>, resources: Store<Guarded>) -> (Store<Secret>, Triggers) {
     let selector = format!("{ALLOW_REFERENCE_LABEL}=true");
     let (store, events) = watch(api, config().labels(&selector), "Secrets that may be referred to", |secret| {
@@ -232,6 +261,7 @@ pub fn references(api: Api<Secret>, resources: Store<Guarded>) -> (Store<Secret>
 }
 
 /// Namespaces with their labels only: triggers are the resources in them.
+#[must_use]
 pub fn namespaces(client: &Client, resources: Store<Guarded>) -> (Store<PartialObjectMeta<Namespace>>, Triggers) {
     let api: Api<PartialObjectMeta<Namespace>> = Api::all(client.clone());
     let (store, events) = watch(api, config(), "Namespaces", |namespace| {

@@ -1,5 +1,7 @@
 //! Flow 1: where a record lies. The name depends on nothing but the resource, so a clean-up needs no valid spec.
 
+use std::fmt::Write as _;
+
 use aws_lc_rs::digest;
 
 use super::Kind;
@@ -15,8 +17,11 @@ pub fn secret_name(kind: &str, namespace: &str, name: &str) -> String {
     let readable = format!("{}-{namespace}-{name}", kind.to_ascii_lowercase());
     let kept = &readable[..readable.len().min(MAX_NAME - HASH_CHARS - 1)];
     let digest = digest::digest(&digest::SHA256, format!("{kind}/{namespace}/{name}").as_bytes());
-    let hash: String = digest.as_ref()[..HASH_CHARS / 2].iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("{}-{hash}", kept.trim_end_matches(['-', '.']))
+    let mut secret_name = format!("{}-", kept.trim_end_matches(['-', '.']));
+    for byte in &digest.as_ref()[..HASH_CHARS / 2] {
+        let _ = write!(secret_name, "{byte:02x}"); // a String takes everything
+    }
+    secret_name
 }
 
 /// The file (or key of a bundle) that holds a record outside a Secret of its own: `<kind>.<secret name>.json`.

@@ -1,7 +1,7 @@
 //! Flow 2: records from the API: list the record Secrets of one namespace, then watch them, for ever.
 //!
 //! kube-runtime's watcher keeps bookmarks and reconnects to itself, and those are what proves, while nothing changes,
-//! that the API server would still tell us of a revocation. So this is a loop of our own.
+//! that the API server would still tell of a revocation. So this is a loop of our own.
 
 mod error;
 mod list;
@@ -25,7 +25,8 @@ use self::{
 };
 use super::{Records, Store};
 
-/// The longest watch. Each new one yields a bookmark at once, so this is how often the API server proves itself.
+/// The longest watch. Where nothing changes, beginning a new one is what proves the API server: it sends bookmarks only
+/// for versions later than the watch's own.
 const LONGEST_WATCH: Duration = Duration::from_secs(20);
 /// A list repairs what a watch has lost, should it ever lose something.
 const RESYNC: Duration = Duration::from_mins(15);
@@ -39,8 +40,8 @@ const BACKOFF: ExponentialBuilder = ExponentialBuilder::new()
 /// Follows the records in `namespace` until it is dropped.
 ///
 /// # Guarantees
-/// Only what the API server says proves the store: an event, a bookmark, a complete list, and not before what it told
-/// is published. A list is published as a whole.
+/// Only what the API server says proves the store: an event, a bookmark, a complete list, a confirmed new watch that has
+/// nothing to tell; and not before what it told is published. A list is published as a whole.
 ///
 /// # Caveats
 /// Failures are logged and tried again, always; who needs to know of them looks at [`Store::age`].

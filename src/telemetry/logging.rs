@@ -14,11 +14,21 @@ pub enum Format {
     Json,
 }
 
+/// kube's client logs the body of an answer that does not parse, at warn; it may be a Secret. HTTP/2 and TLS log bytes at debug. No
+/// setting of `RUST_LOG` brings these back.
+const QUIET: [&str; 4] = ["kube_client::client=error", "h2=info", "rustls=info", "hyper=info"];
+
 /// Sends log lines to standard error. `RUST_LOG` chooses them; by default everything from level info.
 ///
 /// Calling it a second time changes nothing.
 pub fn init(format: Format) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    init_from("info", format);
+}
+
+/// As [`init`], with another level by default.
+pub fn init_from(level: &str, format: Format) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
+    let filter = QUIET.iter().filter_map(|directive| directive.parse().ok()).fold(filter, EnvFilter::add_directive);
     let builder =
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr).with_ansi(stderr().is_terminal());
     // An error says that a subscriber is there already: `dev` and tests set one up themselves.

@@ -2,18 +2,15 @@
 
 use std::{
     fs,
-    io::{BufRead as _, BufReader, Read as _},
     net::SocketAddr,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicU32, Ordering},
-    },
+    process::Command,
+    sync::atomic::{AtomicU32, Ordering},
     thread,
     time::{Duration, Instant},
 };
 
+use control_plane::Supervised;
 use jiff::Timestamp;
 use snaphook::{
     record::{
@@ -84,27 +81,26 @@ impl Realm {
     }
 
     pub(crate) fn start_unready(&self, arguments: &[&str]) -> Server {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_snaphook"))
-            .args(["server", "--listen", "127.0.0.1:0", "--probes-listen", "127.0.0.1:0", "--shutdown-delay", "0s"])
-            .arg("--records")
-            .arg(format!("dir:{}", self.records().display()))
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_snaphook"));
+        command
+            .args(["server", "--listen", "127.0.0.1:0", "--probes-listen", "127.0.0.1:0"])
+            .args(["--records", &format!("dir:{}", self.records().display())])
             .args(arguments)
-            .env("RUST_LOG", "trace")
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let log = Log::default();
-        log.collect(child.stderr.take().unwrap());
-        let mut stdout = BufReader::new(child.stdout.take().unwrap());
-        let mut line = String::new();
-        stdout.read_line(&mut line).unwrap();
-        log.collect(stdout);
+            .env("RUST_LOG", "trace");
+        if !arguments.contains(&"--shutdown-delay") {
+            command.args(["--shutdown-delay", "0s"]);
+        }
+        let log = self.0.join(format!("server-{}.log", NEXT.fetch_add(1, Ordering::Relaxed)));
+        let process = Supervised::spawn(&command, log).unwrap();
+        let listening = || process.log().lines().find(|line| line.starts_with("listening ")).map(str::to_owned);
+        wait_until("listening", || process.log(), || listening().is_some() || process.try_wait().is_some());
+        let line = listening().unwrap_or_else(|| panic!("no start: {}", process.log()));
         let address = |name: &str| -> SocketAddr {
             let found = line.split_whitespace().find_map(|word| word.strip_prefix(name)?.strip_prefix('='));
-            found.unwrap_or_else(|| panic!("no {name} address in {line:?}: {}", log.text())).parse().unwrap()
+            found.unwrap_or_else(|| panic!("no {name} address in {line:?}")).parse().unwrap()
         };
-        Server { public: address("public"), probes: address("probes"), child, log }
+        Server { public: address("public"), probes: address("probes"), process }
     }
 }
 
@@ -117,8 +113,7 @@ impl Drop for Realm {
 pub(crate) struct Server {
     pub(crate) public: SocketAddr,
     pub(crate) probes: SocketAddr,
-    child: Child,
-    log: Log,
+    process: Supervised,
 }
 
 impl Server {
@@ -131,7 +126,7 @@ impl Server {
     }
 
     pub(crate) fn log(&self) -> String {
-        self.log.text()
+        self.process.log()
     }
 
     /// A token for the client `ns.<name>`.
@@ -150,56 +145,27 @@ impl Server {
         self.wait_until("ready", || self.probe("/readyz").status == 200);
     }
 
-    /// Asks again and again: the server has nobody to tell that it has read something.
-    pub(crate) fn wait_until(&self, what: &str, mut reached: impl FnMut() -> bool) {
-        let started = Instant::now();
-        while !reached() {
-            assert!(started.elapsed() < DEADLINE, "never {what}: {}", self.log());
-            thread::sleep(Duration::from_millis(5));
-        }
+    pub(crate) fn wait_until(&self, what: &str, reached: impl FnMut() -> bool) {
+        wait_until(what, || self.log(), reached);
     }
 
     pub(crate) fn signal(&self, name: &str) {
-        let id = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-s", name, &id]).status().unwrap().success());
+        self.process.signal(name).unwrap();
     }
 
-    /// Waits for the end and returns the exit code.
-    pub(crate) fn exit(&mut self) -> Option<i32> {
-        let started = Instant::now();
-        loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                return status.code();
-            }
-            assert!(started.elapsed() < DEADLINE, "the server does not end: {}", self.log());
-            thread::sleep(Duration::from_millis(5));
-        }
+    /// Waits for the end, which must be a good one.
+    pub(crate) fn exits(&self) {
+        self.wait_until("ended", || self.process.try_wait().is_some());
+        assert!(self.process.try_wait().unwrap().success(), "{}", self.log());
     }
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Log {
-    fn collect(&self, mut from: impl std::io::Read + Send + 'static) {
-        let log = self.0.clone();
-        thread::spawn(move || {
-            let mut buffer = [0; 4096];
-            while let Ok(length @ 1..) = from.by_ref().read(&mut buffer) {
-                log.lock().unwrap().extend_from_slice(&buffer[..length]);
-            }
-        });
-    }
-
-    fn text(&self) -> String {
-        String::from_utf8_lossy(&self.0.lock().unwrap()).into_owned()
+/// Asks again and again: there is nobody who would tell.
+fn wait_until(what: &str, log: impl Fn() -> String, mut reached: impl FnMut() -> bool) {
+    let started = Instant::now();
+    while !reached() {
+        assert!(started.elapsed() < DEADLINE, "never {what}: {}", log());
+        thread::sleep(Duration::from_millis(5));
     }
 }
 

@@ -1,7 +1,7 @@
 //! A client that sends what it is told, also what no HTTP library would.
 
 use std::{
-    io::{BufRead as _, BufReader, Read as _, Write as _},
+    io::{BufRead, BufReader, Read as _, Write as _},
     net::{SocketAddr, TcpStream},
     time::Duration,
 };
@@ -119,7 +119,7 @@ pub(crate) struct Response {
 }
 
 impl Response {
-    pub(crate) fn read(from: &mut impl std::io::BufRead, method: &str) -> Self {
+    pub(crate) fn read(from: &mut impl BufRead, method: &str) -> Self {
         let mut line = || {
             let mut line = String::new();
             from.read_line(&mut line).expect("an answer");

@@ -28,7 +28,8 @@ fn secrets_and_tokens_are_in_no_log_error_or_metric() {
         Request::introspect(&token),
         Request::introspect(SECRET).basic("ns.api", SECRET),
     ];
-    let mut said: String = planted.iter().map(|request| format!("{:?}", server.send(request))).collect();
+    let answers: Vec<_> = planted.iter().map(|request| server.send(request)).collect();
+    let mut said = format!("{answers:?}");
     said += &server.probe("/metrics").body;
     said += &server.log();
     let encoded = STANDARD.encode(format!("ns.app:{SECRET}"));

@@ -115,6 +115,8 @@ pub struct Plan {
     pub notes: Vec<Note>,
     /// When to look again.
     pub next: Option<Timestamp>,
+    /// Rests on the absence of something that caches may not show.
+    pub doubtful: bool,
 }
 
 /// What to do with the record and the Secret.

@@ -105,7 +105,7 @@ pub fn build(valid: &Validated, observed: &Observed, now: Timestamp, entropy: En
         make_room(&mut versions, &cause)?;
         versions.push(version);
         fresh = value;
-        news.extend(cause.news(prior.is_some()));
+        news.push(cause.news(prior.is_some()));
     }
     let record = record_of(valid, prior, versions, now, entropy);
     news.extend(revocation_news(prior, &record));
@@ -165,13 +165,12 @@ enum Cause<'a> {
 }
 
 impl Cause<'_> {
-    fn news(&self, known: bool) -> Option<News> {
+    fn news(&self, known: bool) -> News {
         match self {
-            Self::First | Self::Found(_) => Some(News::Created),
-            Self::Due => Some(News::Rotated),
-            Self::Lost => Some(News::SecretReplaced),
-            Self::Referenced(_) | Self::Declared(_) if known => Some(News::SecretChanged),
-            Self::Referenced(_) | Self::Declared(_) => Some(News::Created),
+            Self::Due => News::Rotated,
+            Self::Lost => News::SecretReplaced,
+            Self::Referenced(_) | Self::Declared(_) if known => News::SecretChanged,
+            Self::First | Self::Found(_) | Self::Referenced(_) | Self::Declared(_) => News::Created,
         }
     }
 }
@@ -407,15 +406,14 @@ impl Consumer {
         let subset = |ours: &BTreeMap<String, String>, theirs: &BTreeMap<String, String>| {
             ours.iter().all(|(key, value)| theirs.get(key) == Some(value))
         };
-        let owned = |uid: &str| secret.owner_references().iter().any(|owner| owner.uid == uid);
+        let references = secret.owner_references();
         let owner_fits = match &self.owner {
-            Some(owner) => owned(&owner.uid),
-            None => !secret.owner_references().iter().any(|owner| owner.kind == super::KIND),
+            Some(source) => references.iter().any(|owner| owner.uid == source.uid),
+            None => !references.iter().any(|owner| owner.kind == super::KIND),
         };
         let data_fits = self.data.iter().all(|(key, value)| fetch::data(secret).get(key) == Some(value));
-        !(subset(&self.labels, secret.labels()) && subset(&self.annotations, secret.annotations()))
-            || !owner_fits
-            || !data_fits
+        let marked = subset(&self.labels, secret.labels()) && subset(&self.annotations, secret.annotations());
+        !(marked && owner_fits && data_fits)
     }
 }
 

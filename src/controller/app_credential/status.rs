@@ -31,6 +31,8 @@ pub struct Note {
     pub message: String,
 }
 
+/// How soon what no watch tells of is looked at again.
+const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(15);
 const READY: &str = "Ready";
 const RECONCILING: &str = "Reconciling";
 const STALLED: &str = "Stalled";
@@ -61,7 +63,7 @@ pub fn plan_of_desired(resource: &AppCredential, valid: &Validated, desired: Des
     let expired = state == State::Expired && before.state.is_some_and(|before| before != State::Expired);
     let news = desired.news.iter().copied().chain(expired.then_some(News::Expired));
     let notes = news.map(|news| note(news, valid)).collect();
-    Plan { status, notes, next: desired.next, writes: Writes::All(Box::new(desired)) }
+    Plan { status, notes, next: desired.next, writes: Writes::All(Box::new(desired)), doubtful: false }
 }
 
 /// The plan for a resource that cannot be built: the last good state stays, less what the spec or the policy takes away.
@@ -131,12 +133,21 @@ fn refused(resource: &AppCredential, record: Option<ClientRecord>, refusal: &Ref
         versions: record.iter().flat_map(|record| &record.secrets).map(version_status).collect(),
     };
     let ends = record.iter().flat_map(|record| &record.secrets).filter_map(|version| version.not_after);
+<<<<<<< HEAD
     let again = refusal.reason.is_unwatched().then(|| now.checked_add(LOOK_AGAIN).unwrap_or(Timestamp::MAX));
     let changes = ends.chain(resource.spec.expires_at.map(|time| time.0)).chain(again);
     let next = changes.filter(|moment| *moment > now).min();
+=======
+    // What stands in the way may be something that no watch shows, such as a foreign Secret.
+    let again = now.checked_add(LOOK_AGAIN).ok();
+    let next =
+        ends.chain(resource.spec.expires_at.map(|time| time.0)).chain(again).filter(|moment| *moment > now).min();
+>>>>>>> main
     let notes = if is_reported(&before, refusal.reason) { Vec::new() } else { vec![warning(refusal)] };
     let writes = record.map_or(Writes::Nothing, |record| Writes::Restrict(Box::new(record)));
-    Plan { writes, status, notes, next }
+    // A Secret without the label is in no cache.
+    let doubtful = refusal.reason == Reason::SecretNotFound;
+    Plan { writes, status, notes, next, doubtful }
 }
 
 fn version_status(version: &crate::record::SecretVersion) -> VersionStatus {

@@ -6,13 +6,17 @@ use kube::core::params::ListParams;
 use tokio::time::timeout;
 use zeroize::Zeroizing;
 
-use super::{Follower, Position, SourceError, wire::Page};
+use super::{
+    Follower, Position, SourceError,
+    wire::{Page, Version},
+};
 use crate::record;
 
 /// Secrets in one answer: each answer is in memory as a whole, here and there.
 const PAGE: u32 = 500;
-/// A stopped API server holds connections open and says nothing.
-const DEADLINE: Duration = Duration::from_secs(15);
+/// A stopped API server holds connections open and says nothing. For each page:
+const LIST: Duration = Duration::from_secs(15);
+const CONFIRMATION: Duration = Duration::from_secs(5);
 
 impl Follower {
     /// Replaces everything known. Without a version in the request, the answer is no older than the request.
@@ -32,12 +36,27 @@ impl Follower {
         Ok(())
     }
 
+    /// Asks for next to nothing, in the only way that an API server cannot answer without its store, to learn that
+    /// `known` is not ahead of it: cut off from its store it goes on granting watches, and so does one whose store was
+    /// restored from a backup, and both would never tell of a change.
+    pub(super) async fn confirm(&self, known: &Version) -> Result<(), SourceError> {
+        let one = format!("metadata.name={}", record::SIGNING_KEYS_SECRET);
+        let request =
+            self.secrets.list_metadata(&ListParams::default().fields(&one)).map_err(kube::Error::BuildRequest)?;
+        let page = parse(self.client.request_text(request), CONFIRMATION).await?;
+        if page.version().is_before(known) { Err(SourceError::Older) } else { Ok(()) }
+    }
+
     async fn page(&self, token: Option<&str>) -> Result<Page, SourceError> {
         let mut params = ListParams::default().labels(record::LABEL).limit(PAGE);
         params.continue_token = token.map(str::to_owned);
         let request = self.secrets.list(&params).map_err(kube::Error::BuildRequest)?;
-        // As text: the client logs answers of other kinds that do not parse, and these hold secrets.
-        let text = Zeroizing::new(timeout(DEADLINE, self.client.request_text(request)).await??);
-        Ok(serde_json::from_str(&text)?)
+        parse(self.client.request_text(request), LIST).await
     }
+}
+
+/// Takes text: the client logs answers of other kinds that do not parse, and these hold secrets.
+async fn parse(text: impl Future<Output = kube::Result<String>>, within: Duration) -> Result<Page, SourceError> {
+    let text = Zeroizing::new(timeout(within, text).await??);
+    Ok(serde_json::from_str(&text)?)
 }

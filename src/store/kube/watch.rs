@@ -7,7 +7,7 @@ use std::{
 
 use futures::{FutureExt as _, Stream, TryStreamExt as _};
 use kube::core::{WatchEvent, params::WatchParams};
-use tokio::time::{timeout, timeout_at};
+use tokio::time::{Instant as Deadline, timeout, timeout_at};
 
 use super::{
     Follower, SourceError,
@@ -17,6 +17,8 @@ use crate::record;
 
 /// Until the watch is granted, its connection included.
 const OPENING: Duration = Duration::from_secs(10);
+/// Within it a new watch tells what it has missed. Also one from a version that is gone is granted, and then ended.
+const SETTLING: Duration = Duration::from_millis(250);
 /// How long after its time a watch may take to end. A stopped API server never ends it.
 const GRACE: Duration = Duration::from_secs(3);
 /// Events in one snapshot at most, so that a burst without end is published too.
@@ -25,16 +27,20 @@ const BURST: usize = 1_000;
 impl Follower {
     /// Takes over changes until the API server ends the watch, as it is asked to after `watch_time`.
     pub(super) async fn watch(&mut self, from: Version) -> Result<(), SourceError> {
+        let asked = Instant::now();
+        self.confirm(&from).await?;
         let started = Instant::now();
-        let deadline = (started + self.watch_time + GRACE).into();
+        let deadline = Deadline::from_std(started + self.watch_time + GRACE);
         let mut events = pin!(self.open(&from).await?);
-        while let Some(event) = timeout_at(deadline, events.try_next()).await?? {
+        let mut next = self.first(&mut events, asked, deadline).await?;
+        while let Some(event) = next {
             let received = Instant::now();
             self.apply(event)?;
             // What is ready now goes into the same snapshot; what came before an error is published all the same.
             let rest = self.apply_ready(&mut events);
             self.prove(received);
             rest?;
+            next = timeout_at(deadline, events.try_next()).await??;
         }
         // A proxy that ends every watch at once would otherwise be asked without a pause.
         if started.elapsed() * 2 < self.watch_time { Err(SourceError::CutOff) } else { Ok(()) }
@@ -48,6 +54,24 @@ impl Follower {
         let params = WatchParams::default().labels(record::LABEL).timeout(seconds);
         let request = self.secrets.watch(&params, from.as_str()).map_err(kube::Error::BuildRequest)?;
         Ok(timeout(OPENING, self.client.request_events(request)).await??)
+    }
+
+    /// The first event of a watch. If there is none at once, nothing has changed since `from` until `asked`, which proves
+    /// as much as an event: where nothing changes, there are no bookmarks either.
+    async fn first<S>(
+        &mut self,
+        events: &mut S,
+        asked: Instant,
+        deadline: Deadline,
+    ) -> Result<Option<WatchEvent<Object>>, SourceError>
+    where
+        S: Stream<Item = kube::Result<WatchEvent<Object>>> + Unpin,
+    {
+        if let Ok(event) = timeout(SETTLING, events.try_next()).await {
+            return Ok(event?);
+        }
+        self.prove(asked);
+        Ok(timeout_at(deadline, events.try_next()).await??)
     }
 
     fn apply_ready<S>(&mut self, events: &mut S) -> Result<(), SourceError>

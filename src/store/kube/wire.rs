@@ -13,7 +13,8 @@ use crate::{
 #[derive(Deserialize)]
 pub(super) struct Page {
     metadata: PageMeta,
-    items: Vec<Object>,
+    /// `null` where there is nothing.
+    items: Option<Vec<Object>>,
 }
 
 #[derive(Deserialize)]
@@ -26,7 +27,7 @@ struct PageMeta {
 
 impl Page {
     pub(super) fn objects(&self) -> impl Iterator<Item = &Object> {
-        self.items.iter()
+        self.items.iter().flatten()
     }
 
     /// The moment that the list shows.
@@ -213,6 +214,12 @@ mod tests {
         let usable: Vec<bool> = page.objects().map(|object| object.document().content.is_ok()).collect();
         assert_eq!(usable, [false, true]);
         assert!(page.next().is_none());
+    }
+
+    #[test]
+    fn an_empty_page_may_have_no_items() {
+        let page: Page = serde_json::from_value(json!({"metadata": {"resourceVersion": "9"}, "items": null})).unwrap();
+        assert_eq!(page.objects().count(), 0);
     }
 
     #[test]

@@ -1,0 +1,58 @@
+//! Figures of a running system, one module a scenario: `cargo bench --bench load -- tokens introspection`.
+//!
+//! Servers run on one core and the load on another, each measure beside a bare `hello` in the same round; the table has
+//! the ratios of all rounds. Options: `--rounds N` (5), `--seconds N` a measure and round (2), `--connections N` (64).
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "what a bench does not expect ends it")]
+
+mod client;
+mod cores;
+mod hello;
+mod introspection;
+mod measure;
+mod realm;
+mod tokens;
+
+use std::time::Duration;
+
+use clap::Parser;
+
+use crate::measure::Measure;
+
+/// Measures what is named; without a name, everything.
+#[derive(Parser)]
+struct Options {
+    /// `tokens`, `introspection`
+    scenarios: Vec<String>,
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    #[arg(long, default_value_t = 2)]
+    seconds: u64,
+    #[arg(long, default_value_t = 64)]
+    connections: usize,
+    /// Serves `hello` instead: the reference, in a process of its own
+    #[arg(long)]
+    hello: bool,
+    /// Cargo says so
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+type Scenario = fn() -> Vec<Measure>;
+
+const SCENARIOS: [(&str, Scenario); 2] = [("tokens", tokens::measures), ("introspection", introspection::measures)];
+
+fn main() {
+    let options = Options::parse();
+    if options.hello {
+        return hello::serve();
+    }
+    cores::to_load_core();
+    for name in &options.scenarios {
+        assert!(SCENARIOS.iter().any(|(known, _)| known == name), "no scenario {name}");
+    }
+    let chosen = |name: &&str| options.scenarios.is_empty() || options.scenarios.iter().any(|asked| asked == name);
+    let measures = SCENARIOS.iter().filter(|(name, _)| chosen(name)).flat_map(|(_, scenario)| scenario()).collect();
+    let load = client::Load { connections: options.connections, time: Duration::from_secs(options.seconds) };
+    measure::against_hello(measures, options.rounds, &load);
+}

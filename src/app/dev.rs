@@ -1,0 +1,85 @@
+//! Start-up of `snaphook dev`.
+
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+
+use crate::{
+    crd::check::Checker,
+    dev::{
+        console::{Console, reachable},
+        layout::Layout,
+        manifests::CONFIG,
+        run::{Configuration, Driver},
+        world::Directory,
+    },
+    http::{Config, Server, Stop},
+    shutdown::Shutdown,
+    store::{self, Store},
+    telemetry::logging,
+};
+
+const MAX_STALENESS: Duration = Duration::from_mins(5);
+const MAX_CONNECTIONS: usize = 1000;
+/// Nobody else is told of the end, so nothing waits for it but requests under way.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// Arguments of `snaphook dev`.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// The directory with the YAML files; state is kept in its .snaphook
+    #[arg(value_name = "DIR")]
+    directory: PathBuf,
+    /// Address to serve on; port 0 chooses a free one
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
+}
+
+/// Runs until a signal ends it.
+///
+/// # Errors
+/// What kept it from starting.
+pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+    // What happens to resources is told by the console.
+    logging::init_from("warn", logging::Format::Text);
+    super::runtime()?.block_on(work(args))
+}
+
+async fn work(args: Args) -> anyhow::Result<ExitCode> {
+    let shutdown = Shutdown::on_signals().context("cannot listen for signals")?;
+    let layout = Layout::open(&args.directory)?;
+    let (directory, records) = (std::fs::canonicalize(&args.directory)?, layout.records());
+    let world = Directory::open(layout)?;
+    let store = Arc::new(Store::default());
+    let server = Server::bind(server_config(args.listen), store.clone()).await;
+    let server = server.context("choose another address with --listen; port 0 takes a free one")?;
+    let address = reachable(server.public_address()?);
+    let configuration = Configuration::open(&directory, format!("http://{address}"))
+        .with_context(|| directory.join(CONFIG).display().to_string())?;
+    let console = Console::new(&directory, address);
+    let driver = Driver::new(&directory, world, Checker::app_credential()?, configuration, console);
+    let stop = async {
+        shutdown.requested().await;
+        Stop::AtOnce
+    };
+    tokio::select! {
+        result = server.run(stop) => result?,
+        () = driver.run(store.clone()) => {}
+        () = store::dir::run(records, store, MAX_STALENESS) => {}
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn server_config(listen: SocketAddr) -> Config {
+    Config {
+        listen,
+        probes_listen: None,
+        max_staleness: MAX_STALENESS,
+        tls: None,
+        rate_limit: None,
+        trusted_proxies: Vec::new(),
+        max_connections: MAX_CONNECTIONS,
+        shutdown_grace: GRACE,
+        shutdown_delay: Duration::ZERO,
+    }
+}

@@ -1,0 +1,107 @@
+//! Flow 1, pure: refuses what the API server would refuse, without one: for `snaphook dev` and for tests.
+//!
+//! In the API server's order: metadata, then the schema, and only for an object that fits the schema the CEL rules. One set of
+//! fixtures, `tests/fixtures/app-credential`, holds this and a real API server to the same verdicts.
+
+mod metadata;
+mod place;
+mod schema;
+
+use kube::core::cel::{CompiledSchema, Validator as CelValidator, compile_schema};
+use serde_json::Value;
+
+pub use self::place::Place;
+use self::schema::SchemaValidator;
+
+/// One reason to refuse an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Where.
+    pub place: Place,
+    /// What is wrong and how to mend it. Never quotes a value: somebody may have put a secret where only its hash belongs.
+    pub message: String,
+}
+
+impl std::fmt::Display for Problem {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let place = self.place.to_string();
+        if place.is_empty() || self.message.starts_with(&place) {
+            return formatter.write_str(&self.message);
+        }
+        write!(formatter, "{place}: {}", self.message)
+    }
+}
+
+/// Checks resources of one kind.
+pub struct Checker {
+    schema: SchemaValidator,
+    rules: CompiledSchema,
+    cel: CelValidator,
+}
+
+/// The CRD has no schema that a validator could be made from: a mistake in this program.
+#[derive(Debug, thiserror::Error)]
+#[error("the schema of {kind} cannot be used: {problem}")]
+pub struct CheckerError {
+    kind: String,
+    problem: String,
+}
+
+impl Checker {
+    /// For `AppCredential`.
+    ///
+    /// # Errors
+    /// [`CheckerError`]; a test makes one.
+    pub fn app_credential() -> Result<Self, CheckerError> {
+        let crd = super::app_credential_crd();
+        let kind = crd.spec.names.kind.clone();
+        let error = |problem: String| CheckerError { kind: kind.clone(), problem };
+        let version = crd.spec.versions.first().and_then(|version| version.schema.as_ref());
+        let schema = serde_json::to_value(version.and_then(|schema| schema.open_api_v3_schema.as_ref()))
+            .map_err(|source| error(source.to_string()))?;
+        let rules = compile_schema(&schema);
+        if let Some(mistake) = rules.compilation_errors().first() {
+            return Err(error(mistake.to_string()));
+        }
+        Ok(Self { schema: SchemaValidator::new(&schema).map_err(error)?, rules, cel: CelValidator::new() })
+    }
+
+    /// Everything for which the API server would refuse to create `object`, or to change `old` into it.
+    #[must_use]
+    pub fn check(&self, object: &Value, old: Option<&Value>) -> Vec<Problem> {
+        let mut object = object.clone();
+        if let Value::Object(fields) = &mut object {
+            // The status is a subresource: what an object says of it is dropped.
+            fields.remove("status");
+        }
+        let mut problems = metadata::check(&object);
+        problems.extend(self.schema.check(&object));
+        if problems.is_empty() {
+            problems.extend(self.check_rules(&object, old));
+        }
+        problems
+    }
+
+    fn check_rules(&self, object: &Value, old: Option<&Value>) -> Vec<Problem> {
+        let (object, old) = (without_nulls(object), old.map(without_nulls));
+        let result = self.cel.validate_compiled(&self.rules, &object, old.as_ref());
+        let failures = result.err().map(kube::core::cel::ValidationErrors::into_vec).unwrap_or_default();
+        let problem = |failure: kube::core::cel::ValidationError| Problem {
+            place: Place::parse(&failure.field_path),
+            message: failure.message,
+        };
+        failures.into_iter().map(problem).collect()
+    }
+}
+
+/// To the API server's rules a field that is null is not there.
+fn without_nulls(value: &Value) -> Value {
+    match value {
+        Value::Object(fields) => {
+            let present = fields.iter().filter(|(_, value)| !value.is_null());
+            present.map(|(key, value)| (key.clone(), without_nulls(value))).collect()
+        }
+        Value::Array(items) => items.iter().map(without_nulls).collect(),
+        other => other.clone(),
+    }
+}

@@ -1,0 +1,156 @@
+//! Flow 1 without a cluster: where state lies under DIR, who may read it, and that only one program writes it.
+
+use std::{
+    fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError},
+    io::{self, Write as _},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
+    path::{Path, PathBuf},
+};
+
+/// The directory for everything that `snaphook dev` keeps.
+pub const STATE: &str = ".snaphook";
+const PRIVATE_DIR: u32 = 0o700;
+const PRIVATE_FILE: u32 = 0o600;
+
+/// The state of one DIR, locked for this process.
+#[derive(Debug)]
+pub struct Layout {
+    root: PathBuf,
+    _lock: File,
+}
+
+/// Why the state cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum LayoutError {
+    /// There is no such directory.
+    #[error("{} is not a directory that can be read", .0.display())]
+    NoDirectory(PathBuf, #[source] io::Error),
+    /// Another process works here.
+    #[error("another snaphook dev works on {}: end it first, or give this one a directory of its own", .0.display())]
+    Busy(PathBuf),
+    /// Nothing can be written here.
+    #[error("the state cannot be kept in {}", .0.display())]
+    Unwritable(PathBuf, #[source] io::Error),
+}
+
+impl Layout {
+    /// Makes the directories that are missing, and locks them.
+    ///
+    /// # Errors
+    /// [`LayoutError`].
+    pub fn open(directory: &Path) -> Result<Self, LayoutError> {
+        let directory =
+            fs::canonicalize(directory).map_err(|error| LayoutError::NoDirectory(directory.to_owned(), error))?;
+        if !directory.is_dir() {
+            let error = io::Error::from(io::ErrorKind::NotADirectory);
+            return Err(LayoutError::NoDirectory(directory, error));
+        }
+        let root = directory.join(STATE);
+        let unwritable = |error| LayoutError::Unwritable(root.clone(), error);
+        private_dir(&root).map_err(unwritable)?;
+        let mut options = OpenOptions::new();
+        let lock = options.create(true).truncate(false).write(true).mode(PRIVATE_FILE).open(root.join("lock"));
+        let lock = lock.map_err(unwritable)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(LayoutError::Busy(directory)),
+            Err(TryLockError::Error(error)) => return Err(unwritable(error)),
+        }
+        let layout = Self { root: root.clone(), _lock: lock };
+        for path in [layout.secrets(), layout.records(), layout.status()] {
+            private_dir(&path).map_err(unwritable)?;
+        }
+        // Secrets and keys must not reach a repository by accident.
+        write(&root.join(".gitignore"), b"*\n").map_err(unwritable)?;
+        Ok(layout)
+    }
+
+    /// Secrets for apps: `<namespace>/<name>/<key>`.
+    #[must_use]
+    pub fn secrets(&self) -> PathBuf {
+        self.root.join("secrets")
+    }
+
+    /// Records, in the form that `--records dir:` reads.
+    #[must_use]
+    pub fn records(&self) -> PathBuf {
+        self.root.join("records")
+    }
+
+    /// Resources with their status: `<namespace>/<kind>.<name>.yaml`.
+    #[must_use]
+    pub fn status(&self) -> PathBuf {
+        self.root.join("status")
+    }
+}
+
+/// Makes a directory that only its owner may enter, or makes one so.
+///
+/// # Errors
+/// Those of the file system.
+pub fn private_dir(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(PRIVATE_DIR).create(path)?;
+    fs::set_permissions(path, Permissions::from_mode(PRIVATE_DIR))
+}
+
+/// Replaces a file as a whole. The name that it has until then is no key, no record and no resource.
+///
+/// # Errors
+/// Those of the file system.
+pub fn write(path: &Path, content: &[u8]) -> io::Result<()> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let temporary = path.with_file_name(format!("..{}.tmp", &name[..name.len().min(240)]));
+    remove(&temporary)?;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(PRIVATE_FILE).open(&temporary)?;
+    file.write_all(content)?;
+    drop(file);
+    fs::rename(&temporary, path)
+}
+
+/// Removes a file, if it is there.
+///
+/// # Errors
+/// Those of the file system.
+pub fn remove(path: &Path) -> io::Result<()> {
+    found(fs::remove_file(path)).map(drop)
+}
+
+/// An object that is not there is an answer.
+///
+/// # Errors
+/// Every other one.
+pub fn found<T>(result: io::Result<T>) -> io::Result<Option<T>> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_dir::TestDir;
+
+    #[test]
+    fn a_second_one_is_refused_while_the_first_is_there() {
+        let dir = TestDir::new();
+        let first = Layout::open(dir.path()).unwrap();
+        assert!(matches!(Layout::open(dir.path()), Err(LayoutError::Busy(_))));
+        drop(first);
+        Layout::open(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn only_the_owner_may_look() {
+        let dir = TestDir::new();
+        let layout = Layout::open(dir.path()).unwrap();
+        let file = layout.secrets().join("x");
+        write(&file, b"1").unwrap();
+        write(&file, b"2").unwrap();
+        assert_eq!(fs::read(&file).unwrap(), b"2");
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(&file), mode(&layout.secrets()), mode(&layout.root)), (0o600, 0o700, 0o700));
+        assert_eq!(fs::read_dir(layout.secrets()).unwrap().count(), 1);
+    }
+}

@@ -1,0 +1,211 @@
+//! Flow 1 without a cluster: files as the steps see them, behind the same seam as a cluster.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use k8s_openapi::api::core::v1::Secret;
+use kube::ResourceExt as _;
+
+use super::{
+    Key,
+    layout::Layout,
+    mounts::{self, Mounts},
+    objects::{self, Objects, ObjectsError},
+    records::Records,
+};
+use crate::{
+    controller::app_credential::{
+        ApplyError, Depth, KIND, Observed, World,
+        apply::FINALIZER,
+        build::Consumer,
+        fetch::{self, ObjectVersion},
+        status::Note,
+    },
+    crd::{AppCredential, AppCredentialStatus},
+    record::{self, ClientRecord},
+};
+
+/// DIR and its state.
+#[derive(Debug)]
+pub struct Directory {
+    /// Where everything lies; holds the lock.
+    pub layout: Layout,
+    /// Secrets for apps.
+    pub mounts: Mounts,
+    /// Records.
+    pub records: Records,
+    objects: Mutex<Objects>,
+    declared: Mutex<Declared>,
+    notes: Mutex<Vec<Note>>,
+}
+
+/// What else the files in DIR declare.
+#[derive(Clone, Debug, Default)]
+pub struct Declared {
+    /// Secrets that resources may refer to, or collide with.
+    pub secrets: BTreeMap<Key, Secret>,
+    /// Labels of namespaces.
+    pub namespaces: BTreeMap<String, BTreeMap<String, String>>,
+}
+
+impl Directory {
+    /// Reads what an earlier run left.
+    ///
+    /// # Errors
+    /// [`ObjectsError`].
+    pub fn open(layout: Layout) -> Result<Self, ObjectsError> {
+        Ok(Self {
+            mounts: Mounts::new(layout.secrets()),
+            records: Records::new(layout.records()),
+            objects: Mutex::new(Objects::open(layout.status())?),
+            declared: Mutex::default(),
+            notes: Mutex::default(),
+            layout,
+        })
+    }
+
+    /// The stored resources.
+    pub fn objects(&self) -> MutexGuard<'_, Objects> {
+        lock(&self.objects)
+    }
+
+    /// Takes over what the files declare besides resources.
+    pub fn declare(&self, declared: Declared) {
+        *lock(&self.declared) = declared;
+    }
+
+    /// The transitions since the last call.
+    pub fn take_notes(&self) -> Vec<Note> {
+        std::mem::take(&mut *lock(&self.notes))
+    }
+
+    /// Our Secrets for the resource, and a foreign one under the wanted name.
+    fn consumers(&self, resource: &AppCredential) -> Result<(Vec<Secret>, Option<Secret>), ApplyError> {
+        let (namespace, wanted) = (resource.namespace().unwrap_or_default(), fetch::consumer_name(resource));
+        let former = resource.status.as_ref().and_then(|status| status.secret_name.clone());
+        let (mut ours, mut foreign) = (Vec::new(), None);
+        for name in std::iter::once(wanted.clone()).chain(former.filter(|former| *former != wanted)) {
+            match self.secret(&namespace, &name)? {
+                Some(secret) if fetch::is_ours(&secret, resource) => ours.push(secret),
+                Some(secret) if name == wanted => foreign = Some(secret),
+                _ => {}
+            }
+        }
+        if foreign.is_none() && ours.iter().all(|secret| secret.name_any() != wanted) {
+            foreign = lock(&self.declared).secrets.get(&(namespace, wanted)).cloned();
+        }
+        Ok((ours, foreign))
+    }
+
+    fn secret(&self, namespace: &str, name: &str) -> Result<Option<Secret>, ApplyError> {
+        self.mounts.read(namespace, name).map_err(failed(format!("the Secret {name}")))
+    }
+
+    fn write_consumer(&self, consumer: &Consumer) -> Result<bool, ApplyError> {
+        self.mounts.write(consumer).map_err(failed(format!("the Secret {}", consumer.name)))
+    }
+
+    fn write_record(&self, document: &ClientRecord, seen: Option<&ObjectVersion>) -> Result<ObjectVersion, ApplyError> {
+        const OBJECT: &str = "the record";
+        let name = record::secret_name(KIND, &document.source.namespace, &document.source.name);
+        let written = self.records.write(&name, document, seen).map_err(failed(OBJECT.into()))?;
+        written.ok_or_else(|| ApplyError::Conflict { object: OBJECT.into() })
+    }
+
+    fn change(&self, resource: &AppCredential, change: impl FnOnce(&mut AppCredential)) -> Result<(), ApplyError> {
+        let object = format!("{KIND} {}", resource.name_any());
+        let changed = self.objects().change(resource, change).map_err(failed(object.clone()))?;
+        changed.ok_or(ApplyError::Going { object })
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn failed(object: String) -> impl FnOnce(io::Error) -> ApplyError {
+    move |error| ApplyError::Unreachable { object, source: error.into() }
+}
+
+fn record_name(resource: &AppCredential) -> String {
+    record::secret_name(KIND, &resource.namespace().unwrap_or_default(), &resource.name_any())
+}
+
+impl World for Directory {
+    /// Files are never behind: both depths are one.
+    async fn fetch(&self, resource: &AppCredential, _: Depth) -> Result<Observed, ApplyError> {
+        let namespace = resource.namespace().unwrap_or_default();
+        let (consumers, foreign) = self.consumers(resource)?;
+        let record = self.records.read(&record_name(resource)).map_err(failed("the record".into()))?;
+        let declared = lock(&self.declared);
+        let reference = resource.spec.secret_from.as_ref().map(|from| from.secret_key_ref.name.clone());
+        Ok(Observed {
+            record,
+            consumers,
+            foreign,
+            referenced: reference.and_then(|name| declared.secrets.get(&(namespace.clone(), name)).cloned()),
+            namespace_labels: declared.namespaces.get(&namespace).cloned().unwrap_or_default(),
+            rivals: fetch::rivals(resource, self.objects().iter()),
+            contested_by: None,
+            reported_versions: fetch::reported_versions(resource),
+        })
+    }
+
+    async fn add_finalizer(&self, resource: &AppCredential) -> Result<(), ApplyError> {
+        self.change(resource, |stored| stored.finalizers_mut().push(FINALIZER.into()))
+    }
+
+    async fn remove_finalizer(&self, resource: &AppCredential) -> Result<(), ApplyError> {
+        let key = objects::key(resource);
+        self.objects().remove(&key).map_err(failed(format!("{KIND} {}", key.1)))
+    }
+
+    async fn create_record(&self, document: &ClientRecord) -> Result<ObjectVersion, ApplyError> {
+        self.write_record(document, None)
+    }
+
+    async fn update_record(&self, document: &ClientRecord, seen: &ObjectVersion) -> Result<ObjectVersion, ApplyError> {
+        self.write_record(document, Some(seen))
+    }
+
+    async fn delete_record(&self, resource: &AppCredential) -> Result<(), ApplyError> {
+        let (name, uid) = (record_name(resource), resource.uid());
+        let stored = self.records.read(&name).map_err(failed("the record".into()))?;
+        let document = stored.and_then(|stored| stored.document);
+        if document.is_some_and(|document| Some(document.source.uid) != uid) {
+            return Ok(());
+        }
+        self.records.remove(&name).map_err(failed("the record".into()))
+    }
+
+    async fn create_consumer(&self, consumer: &Consumer) -> Result<(), ApplyError> {
+        if self.secret(&consumer.namespace, &consumer.name)?.is_some() {
+            return Err(ApplyError::Conflict { object: format!("the Secret {}", consumer.name) });
+        }
+        self.write_consumer(consumer).map(drop)
+    }
+
+    async fn update_consumer(&self, consumer: &Consumer, seen: &Secret) -> Result<bool, ApplyError> {
+        let present = self.secret(&consumer.namespace, &consumer.name)?;
+        if present.is_some_and(|present| !mounts::same(&present, seen)) {
+            return Err(ApplyError::Conflict { object: format!("the Secret {}", consumer.name) });
+        }
+        self.write_consumer(consumer)
+    }
+
+    async fn delete_consumer(&self, seen: &Secret) -> Result<(), ApplyError> {
+        let (namespace, name) = (seen.namespace().unwrap_or_default(), seen.name_any());
+        self.mounts.remove(&namespace, &name).map_err(failed(format!("the Secret {name}")))
+    }
+
+    async fn write_status(&self, resource: &AppCredential, status: &AppCredentialStatus) -> Result<(), ApplyError> {
+        self.change(resource, |stored| stored.status = Some(status.clone()))
+    }
+
+    async fn publish(&self, _: &AppCredential, note: &Note) {
+        lock(&self.notes).push(note.clone());
+    }
+}

@@ -202,10 +202,7 @@ fn source_of(secret: &Secret) -> Option<ObjectRef<Guarded>> {
 }
 
 /// Secrets for apps: a trigger is the resource that the owner annotation names. A deletion also wakes those that waited for the name.
-<<<<<<< HEAD
-=======
 #[must_use]
->>>>>>> main
 pub fn consumers(api: Api<Secret>, resources: Store<Guarded>) -> (Store<Secret>, Triggers) {
     let selector = format!("{CONSUMER_LABEL}={CONSUMER_VALUE}");
     let (store, events) =

@@ -1,8 +1,18 @@
-<<<<<<< HEAD
-//! The controller, and the whole path from `kubectl apply` to a checked token, against a real API server.
+//! What needs a real API server: one binary, so that all tests share control planes.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "clippy.toml allows it in tests, but does not count their functions as such"
+)]
 
+#[path = "../fixtures/cases.rs"]
+mod cases;
+
+mod app_credential_rules;
 mod budget;
 mod crash;
+mod examples;
 mod happy_path;
 mod harness;
 mod leader;
@@ -13,26 +23,7 @@ mod revocation;
 mod rights;
 mod rotation;
 mod secret_faults;
+mod store;
 mod template;
 mod upheaval;
-=======
-//! What needs a real API server: one binary, so that all tests share one control plane.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "clippy.toml allows it in tests, but does not count their functions as such"
-)]
-
-#[path = "../fixtures/cases.rs"]
-mod cases;
-
-mod app_credential_rules;
-mod crash;
-mod examples;
-mod harness;
-mod lifecycle;
-mod policy;
-mod secrets;
-mod store;
 mod whole_path;
->>>>>>> main

@@ -88,24 +88,6 @@ async fn old_and_new_secret_get_tokens_until_the_overlap_ends() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_secret_is_replaced_by_time() {
-    let installation = Installation::shared("interval").await;
-    let _controller = installation.controller("one").await;
-    installation.declare("billing", "{rotation: {interval: 1m, overlap: 30s}}").await;
-    installation.ready("billing").await;
-    let old = installation.credentials("billing-credential").await;
-    let status = installation.get("appcredential", "billing").await.unwrap()["status"].clone();
-    assert!(status["nextRotationAt"].is_string(), "{status}");
-    let mut tries = 0;
-    while installation.credentials("billing-credential").await == old {
-        tries += 1;
-        assert!(tries < 240, "never replaced");
-        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
-    }
-    assert_eq!(installation.data("billing-credential").await["client-secret-previous"], old.1);
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_credential_expires_by_the_servers_own_clock() {
     let installation = Installation::shared("expiry").await;
     let controller = installation.controller("one").await;

@@ -36,8 +36,6 @@ const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(15);
 const READY: &str = "Ready";
 const RECONCILING: &str = "Reconciling";
 const STALLED: &str = "Stalled";
-/// How soon what no watch tells of is looked at again.
-const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(15);
 
 /// The plan for a resource that can be built.
 #[must_use]
@@ -133,16 +131,10 @@ fn refused(resource: &AppCredential, record: Option<ClientRecord>, refusal: &Ref
         versions: record.iter().flat_map(|record| &record.secrets).map(version_status).collect(),
     };
     let ends = record.iter().flat_map(|record| &record.secrets).filter_map(|version| version.not_after);
-<<<<<<< HEAD
-    let again = refusal.reason.is_unwatched().then(|| now.checked_add(LOOK_AGAIN).unwrap_or(Timestamp::MAX));
-    let changes = ends.chain(resource.spec.expires_at.map(|time| time.0)).chain(again);
-    let next = changes.filter(|moment| *moment > now).min();
-=======
     // What stands in the way may be something that no watch shows, such as a foreign Secret.
     let again = now.checked_add(LOOK_AGAIN).ok();
     let next =
         ends.chain(resource.spec.expires_at.map(|time| time.0)).chain(again).filter(|moment| *moment > now).min();
->>>>>>> main
     let notes = if is_reported(&before, refusal.reason) { Vec::new() } else { vec![warning(refusal)] };
     let writes = record.map_or(Writes::Nothing, |record| Writes::Restrict(Box::new(record)));
     // A Secret without the label is in no cache.

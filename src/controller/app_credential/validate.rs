@@ -182,17 +182,6 @@ impl Reason {
     }
 }
 
-impl Reason {
-    /// What stands in the way can go without an event on anything that is watched.
-    #[must_use]
-    pub fn is_unwatched(self) -> bool {
-        matches!(
-            self,
-            Self::SecretExists | Self::SecretTypeMismatch | Self::SecretNameTaken | Self::ClientIdTaken
-        )
-    }
-}
-
 /// Why a resource is not built, for programs and for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {

@@ -10,7 +10,7 @@ const RBAC: &str = include_str!("../rbac.yaml");
 /// The ServiceAccount of every controller here.
 pub(crate) const ACCOUNT: &str = "snaphook-controller";
 
-static QUIET: OnceCell<ControlPlane> = OnceCell::const_new();
+static BUSY: OnceCell<ControlPlane> = OnceCell::const_new();
 
 /// A control plane with the CRDs.
 #[derive(Clone, Copy, Debug)]
@@ -26,14 +26,14 @@ impl Deref for Plane<'_> {
 
 /// The one with a controller for all namespaces.
 pub(crate) async fn busy() -> Plane<'static> {
-    let cp = control_plane::shared().await.unwrap();
+    let cp = BUSY.get_or_init(|| async { ControlPlane::start().await.unwrap() }).await;
     cp.install_crds(CRDS).await.unwrap();
     Plane(cp)
 }
 
 /// The one where each test starts controllers of its own, for its own namespaces.
 pub(crate) async fn quiet() -> Plane<'static> {
-    let cp = QUIET.get_or_init(|| async { ControlPlane::start().await.unwrap() }).await;
+    let cp = control_plane::shared().await.unwrap();
     cp.install_crds(CRDS).await.unwrap();
     Plane(cp)
 }

@@ -25,3 +25,12 @@ pub(crate) async fn until_some<T, F: Future<Output = Option<T>>>(what: &str, loo
         tokio::time::sleep(POLL).await;
     }
 }
+
+/// As [`until`], for a condition that changes something of its own.
+pub(crate) async fn eventually(what: &str, mut check: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + SOON;
+    while !check().await {
+        assert!(Instant::now() < deadline, "in vain: {what}");
+        tokio::time::sleep(POLL).await;
+    }
+}

@@ -14,8 +14,13 @@ async fn a_new_credential_costs_five_writes_and_an_unchanged_one_none() {
     let made = t.writes_since(start);
     let mut verbs: Vec<_> = made.iter().map(|it| format!("{} {}/{}", it.verb, it.resource, it.subresource)).collect();
     verbs.sort();
-    let expected =
-        ["create events/", "create secrets/", "create secrets/", "patch appcredentials/", "patch appcredentials/status"];
+    let expected = [
+        "create events/",
+        "create secrets/",
+        "create secrets/",
+        "patch appcredentials/",
+        "patch appcredentials/status",
+    ];
     assert_eq!(verbs, expected);
 
     let mark = t.plane.audit().mark().unwrap();

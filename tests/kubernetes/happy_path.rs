@@ -26,7 +26,8 @@ async fn what_kubectl_applies_becomes_a_secret_and_a_row_in_kubectl_get() {
     kubectl(&["wait", "--for=condition=Ready", "--timeout=60s", "appcredential/billing"], "").await;
 
     let table = kubectl(&["get", "appcredentials", "-o", "wide"], "").await;
-    let columns = ["DISPLAY NAME", "CLIENT ID", "SCOPES", "STATUS", "EXPIRES", "AGE", "READY", "REASON", "SECRET", "CREATED"];
+    let columns =
+        ["DISPLAY NAME", "CLIENT ID", "SCOPES", "STATUS", "EXPIRES", "AGE", "READY", "REASON", "SECRET", "CREATED"];
     let client_id = format!("{}.billing", t.namespace);
     let cells = [
         "Billing service",
@@ -134,7 +135,8 @@ async fn deleted_and_made_again_it_is_another_credential_with_the_same_id() {
     let t = Tenant::new("again").await;
     t.apply(BILLING).await;
     t.ready("billing").await;
-    let (first, old) = (t.record("billing").await.unwrap(), value(&t.secret("billing-credential").await, "client-secret"));
+    let (first, old) =
+        (t.record("billing").await.unwrap(), value(&t.secret("billing-credential").await, "client-secret"));
     t.delete("billing").await;
     t.apply(BILLING).await;
     t.ready("billing").await;

@@ -2,14 +2,16 @@
 
 mod controller;
 mod installation;
-mod proxy;
 mod plane;
+mod proxy;
+mod server;
 mod tenant;
 mod wait;
 
 pub(crate) use controller::{Controller, shared_controller};
-pub(crate) use installation::{Installation, Server};
+pub(crate) use installation::Installation;
 pub(crate) use plane::{CRDS, Plane, busy, quiet};
 pub(crate) use proxy::{Proxy, Side};
+pub(crate) use server::Server;
 pub(crate) use tenant::{Tenant, hash_of, value};
 pub(crate) use wait::{SOON, eventually, until, until_some};

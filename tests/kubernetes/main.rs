@@ -11,6 +11,7 @@ mod cases;
 
 mod app_credential_rules;
 mod budget;
+mod canary;
 mod crash;
 mod examples;
 mod happy_path;

@@ -12,10 +12,7 @@ metadata: {name: app}
 spec: {secretFrom: {secretKeyRef: {name: vault, key: password}}}";
 
 fn vault(labels: &str, value: &str) -> String {
-    format!(
-        "{{kind: Secret, metadata: {{name: vault, labels: {labels}}}, stringData: {{password: {}}}}}",
-        json!(value)
-    )
+    format!("{{kind: Secret, metadata: {{name: vault, labels: {labels}}}, stringData: {{password: {}}}}}", json!(value))
 }
 
 const ALLOWED: &str = "{snaphook.dev/allow-reference: 'true'}";

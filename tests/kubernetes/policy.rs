@@ -10,7 +10,12 @@ async fn what_the_policy_refuses_names_the_field_and_the_rule() {
     let t = Tenant::new("restricted").await;
     for (name, spec, field, place) in [
         ("scope", "{scopes: [orders:read, admin]}", "spec.scopes: \"admin\"", "policy.rules[0].scopes"),
-        ("audience", "{audiences: ['https://evil.test']}", "spec.audiences: \"https://evil.test\"", "rules[0].audiences"),
+        (
+            "audience",
+            "{audiences: ['https://evil.test']}",
+            "spec.audiences: \"https://evil.test\"",
+            "rules[0].audiences",
+        ),
         ("client-id", "{clientId: billing}", "spec.clientId: \"billing\"", "policy.rules[0].clientIds"),
     ] {
         t.apply(&format!("{{kind: AppCredential, metadata: {{name: {name}}}, spec: {spec}}}")).await;
@@ -107,7 +112,10 @@ async fn a_mistake_in_the_configuration_is_told_at_start_with_its_place() {
     let t = Tenant::alone("mistake").await;
     for (config, place) in [
         ("realm: {issuer: 'auth.example.com'}", "realm.issuer"),
-        ("realm: {issuer: 'https://x'}\npolicy: {rules: [{namespaces: {}, scopes: ['']}]}", "policy.rules[0].scopes[0]"),
+        (
+            "realm: {issuer: 'https://x'}\npolicy: {rules: [{namespaces: {}, scopes: ['']}]}",
+            "policy.rules[0].scopes[0]",
+        ),
         ("realm: {issuer: 'https://x'}\npolicies: []", "policies"),
         ("realm: [", "parse"),
     ] {

@@ -56,7 +56,8 @@ async fn other_values_edited_by_hand_are_restored_without_a_new_secret() {
         value(&t.secret("app-credential").await, "token-url") == "http://snaphook.test/oauth/token"
     })
     .await;
-    t.patch_secret("app-credential", &json!({ "metadata": { "labels": { "app.kubernetes.io/managed-by": "me" } } })).await;
+    t.patch_secret("app-credential", &json!({ "metadata": { "labels": { "app.kubernetes.io/managed-by": "me" } } }))
+        .await;
     until("the label is restored", || async {
         t.secret("app-credential").await.metadata.labels.unwrap()["app.kubernetes.io/managed-by"] == "snaphook"
     })
@@ -104,7 +105,8 @@ async fn an_immutable_secret_is_fine_until_it_would_have_to_change() {
 #[tokio::test]
 async fn a_foreign_secret_of_the_wanted_name_is_not_touched_until_its_owner_hands_it_over() {
     let t = Tenant::new("foreign").await;
-    t.apply("{kind: Secret, metadata: {name: app-credential}, stringData: {client-secret: theirs, other: theirs}}").await;
+    t.apply("{kind: Secret, metadata: {name: app-credential}, stringData: {client-secret: theirs, other: theirs}}")
+        .await;
     let before = t.secret("app-credential").await;
     t.apply(APP).await;
     let message = t.stalled("app", "SecretExists").await;
@@ -187,7 +189,8 @@ async fn what_the_api_server_refuses_for_good_is_told_and_leaves_no_secret_that_
     t.plane.kubectl_with_input(&apply, quota).await.unwrap().success().unwrap();
     // What the quota controller does, which is not part of the control plane here.
     let status = r#"{"status":{"hard":{"count/secrets":"0"},"used":{"count/secrets":"0"}}}"#;
-    let patch = ["-n", &t.namespace, "patch", "resourcequota", "none", "--subresource=status", "--type=merge", "-p", status];
+    let patch =
+        ["-n", &t.namespace, "patch", "resourcequota", "none", "--subresource=status", "--type=merge", "-p", status];
     t.plane.kubectl(&patch).await.unwrap().success().unwrap();
     t.apply(APP).await;
     let message = t.stalled("app", "WriteRefused").await;

@@ -41,8 +41,10 @@ async fn a_namespace_that_is_deleted_is_done_and_no_error() {
     namespaces.delete(&t.namespace, &DeleteParams::default()).await.unwrap();
     let params = ListParams::default().labels("snaphook.dev/record=client");
     until("all records go", || async { t.records().list(&params).await.unwrap().items.is_empty() }).await;
-    until("its Secrets go", || async { t.secrets().list(&ListParams::default()).await.unwrap().items.is_empty() }).await;
-    t.patch("three", &json!({ "metadata": { "labels": { "look": "again" }, "finalizers": ["example.com/slow"] } })).await;
+    until("its Secrets go", || async { t.secrets().list(&ListParams::default()).await.unwrap().items.is_empty() })
+        .await;
+    t.patch("three", &json!({ "metadata": { "labels": { "look": "again" }, "finalizers": ["example.com/slow"] } }))
+        .await;
     t.patch("three", &json!({ "metadata": { "finalizers": null } })).await;
     until("the namespace goes", || async { namespaces.get_opt(&t.namespace).await.unwrap().is_none() }).await;
     let log = controller.process.log();
@@ -71,7 +73,11 @@ async fn crds_may_come_after_the_controller_and_go_and_come_again() {
     let wait = ["wait", "--for=condition=Established", "--timeout=60s", "crd/appcredentials.snaphook.dev"];
     cp.kubectl(&wait).await.unwrap().success().unwrap();
     until("the resource can be applied", || async {
-        cp.kubectl_with_input(&["-n", &t.namespace, "apply", "-f", "-"], &with_version(APP)).await.unwrap().status.success()
+        cp.kubectl_with_input(&["-n", &t.namespace, "apply", "-f", "-"], &with_version(APP))
+            .await
+            .unwrap()
+            .status
+            .success()
     })
     .await;
     t.ready("app").await;

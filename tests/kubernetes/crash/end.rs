@@ -70,14 +70,21 @@ impl EndState {
         let newest = record.as_ref().and_then(|it| it.secrets.last()).map(|it| it.hash);
         Self {
             // The garbage collector may still be at the one by which the end was awaited.
-            secrets: secrets.items.iter().map(kube::ResourceExt::name_any).filter(|name| !name.starts_with("sentinel")).collect(),
+            secrets: secrets
+                .items
+                .iter()
+                .map(kube::ResourceExt::name_any)
+                .filter(|name| !name.starts_with("sentinel"))
+                .collect(),
             records: records.items.len(),
             resource: resource.as_ref().map(|it| {
                 let status = it.status.clone().unwrap_or_default();
                 let conditions = status.conditions.iter();
                 Resource {
                     finalizers: it.finalizers().to_vec(),
-                    conditions: conditions.map(|it| (it.type_.clone(), it.reason.clone(), it.message.clone())).collect(),
+                    conditions: conditions
+                        .map(|it| (it.type_.clone(), it.reason.clone(), it.message.clone()))
+                        .collect(),
                     state: format!("{:?}", status.state),
                     secret_name: status.secret_name,
                     rotated: status.last_rotated_at.is_some(),

@@ -84,7 +84,8 @@ impl Scenario {
         let versions = |resource: &AppCredential| resource.status.as_ref().map_or(0, |it| it.versions.len());
         match self {
             Self::Delete => {
-                until("the Secret goes", || async { t.secrets().get_opt("app-credential").await.unwrap().is_none() }).await;
+                until("the Secret goes", || async { t.secrets().get_opt("app-credential").await.unwrap().is_none() })
+                    .await;
             }
             Self::Create | Self::Rename | Self::RecreateRetained => drop(t.ready("app").await),
             Self::Recreate => {

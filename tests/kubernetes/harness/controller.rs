@@ -30,6 +30,14 @@ impl Controller {
         Self::start_with(kubeconfig, &file, &directory.join("log"))
     }
 
+    /// Starts one that logs all that it can.
+    pub(crate) fn start_talkative(cp: &ControlPlane, kubeconfig: &Path, config: &str) -> Self {
+        let directory = cp.directory("controller").unwrap();
+        let file = directory.join("config.yaml");
+        fs::write(&file, config).unwrap();
+        Self::launch(kubeconfig, &file, &directory.join("log"), "trace")
+    }
+
     /// Starts one more with the configuration of this one.
     pub(crate) fn another(&self, kubeconfig: &Path) -> Self {
         let log = self.config.with_file_name(format!("log-after-{}", self.process.pid()));
@@ -37,8 +45,13 @@ impl Controller {
     }
 
     fn start_with(kubeconfig: &Path, config: &Path, log: &Path) -> Self {
+        Self::launch(kubeconfig, config, log, "info")
+    }
+
+    fn launch(kubeconfig: &Path, config: &Path, log: &Path, level: &str) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_snaphook"));
-        command.arg("controller").arg("--config").arg(config).env("KUBECONFIG", kubeconfig).env_remove("RUST_LOG");
+        command.arg("controller").arg("--config").arg(config).env("KUBECONFIG", kubeconfig);
+        command.env("RUST_LOG", level);
         Self { process: Supervised::spawn(&command, log).unwrap(), config: config.to_owned() }
     }
 

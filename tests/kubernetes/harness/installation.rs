@@ -5,8 +5,7 @@ use std::{fs, path::PathBuf, process::Command};
 use control_plane::{ControlPlane, Supervised};
 use serde_json::Value;
 
-use super::{CRDS, SOON, eventually};
-
+use super::{CRDS, SOON, Server, eventually};
 
 pub(crate) struct Installation<'a> {
     pub(crate) plane: &'a ControlPlane,
@@ -78,25 +77,7 @@ impl<'a> Installation<'a> {
     }
 
     pub(crate) async fn server(&self, arguments: &[&str]) -> Server {
-        let mut command = self.command();
-        command.args([
-            "server",
-            "--namespace",
-            &self.realm,
-            "--listen",
-            "127.0.0.1:0",
-            "--probes-listen",
-            "127.0.0.1:0",
-        ]);
-        command.args(arguments);
-        let process = Supervised::spawn(&command, self.directory.join("server.log")).unwrap();
-        process.logged("listening public=", SOON).await.unwrap();
-        let log = process.log();
-        let line = log.lines().find(|line| line.starts_with("listening ")).unwrap();
-        let address = |key: &str| line.split(' ').find_map(|part| part.strip_prefix(key)).unwrap().to_owned();
-        let server = Server { public: address("public="), probes: address("probes="), process };
-        eventually("the server is ready", async || server.is_ready()).await;
-        server
+        Server::start(self.plane, &self.plane.kubeconfig(), &self.realm, arguments).await
     }
 
     pub(crate) async fn kubectl(&self, arguments: &[&str]) -> String {
@@ -184,41 +165,4 @@ impl<'a> Installation<'a> {
         let json = base64::engine::general_purpose::STANDARD.decode(text.trim()).unwrap();
         serde_json::from_slice(&json).ok()
     }
-}
-
-pub(crate) struct Server {
-    pub(crate) process: Supervised,
-    pub(crate) public: String,
-    pub(crate) probes: String,
-}
-
-impl Server {
-    pub(crate) fn is_ready(&self) -> bool {
-        curl(&[&format!("http://{}/readyz", self.probes)]).0 == 200
-    }
-
-    /// Status and answer of a token request.
-    pub(crate) fn token(&self, (client_id, secret): &(String, String)) -> (u16, Value) {
-        let user = format!("{client_id}:{secret}");
-        curl(&["-u", &user, "-d", "grant_type=client_credentials", &format!("http://{}/oauth/token", self.public)])
-    }
-
-    pub(crate) fn access_token(&self, credentials: &(String, String)) -> String {
-        let (status, answer) = self.token(credentials);
-        assert_eq!(status, 200, "{answer}");
-        answer["access_token"].as_str().unwrap().to_owned()
-    }
-
-    pub(crate) fn introspect(&self, (client_id, secret): &(String, String), token: &str) -> (u16, Value) {
-        let (user, token) = (format!("{client_id}:{secret}"), format!("token={token}"));
-        curl(&["-u", &user, "--data-urlencode", &token, &format!("http://{}/oauth/introspect", self.public)])
-    }
-}
-
-fn curl(arguments: &[&str]) -> (u16, Value) {
-    let output =
-        Command::new("curl").args(["-s", "-m", "20", "-w", "\n%{http_code}"]).args(arguments).output().unwrap();
-    let text = String::from_utf8(output.stdout).unwrap();
-    let (body, status) = text.rsplit_once('\n').unwrap();
-    (status.parse().unwrap(), serde_json::from_str(body).unwrap_or_default())
 }

@@ -62,6 +62,15 @@ impl Plane<'_> {
         self.kubectl_with_input(&apply, &yaml).await.unwrap().success().unwrap();
         self.kubeconfig_for_service_account(realm, ACCOUNT).await.unwrap()
     }
+
+    /// The kubeconfig of a server's ServiceAccount in `realm`, which [`Self::account`] has made the Roles for.
+    pub(crate) async fn server_account(&self, realm: &str) -> PathBuf {
+        let (role, account) = ("--role=snaphook-server", format!("--serviceaccount={realm}:snaphook-server"));
+        self.kubectl(&["-n", realm, "create", "serviceaccount", "snaphook-server"]).await.unwrap().success().unwrap();
+        let bind = ["-n", realm, "create", "rolebinding", "snaphook-server", role, &account];
+        self.kubectl(&bind).await.unwrap().success().unwrap();
+        self.kubeconfig_for_service_account(realm, "snaphook-server").await.unwrap()
+    }
 }
 
 fn binding(kind: &str, namespace: &str, role_kind: &str, role: &str, realm: &str) -> String {

@@ -142,7 +142,8 @@ impl Proxy {
         if gate.closed {
             return Some(Side::Before);
         }
-        let about_keys = path.contains("snaphook-signing-keys") || String::from_utf8_lossy(body).contains("snaphook-signing-keys");
+        let about_keys =
+            path.contains("snaphook-signing-keys") || String::from_utf8_lossy(body).contains("snaphook-signing-keys");
         if method == Method::GET || about_keys || path.contains("/leases") {
             return None;
         }

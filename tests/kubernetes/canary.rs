@@ -1,5 +1,7 @@
 //! Canaries: secrets of every sort that are found nowhere but where they belong, by a search that finds them elsewhere.
 
+use std::fmt::Write as _;
+
 use base64::{
     Engine as _,
     engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD},
@@ -7,7 +9,7 @@ use base64::{
 use k8s_openapi::api::{core::v1::Secret, events::v1::Event};
 use kube::{
     Api,
-    api::{DeleteParams, ListParams, Patch, PatchParams},
+    api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
 };
 use serde_json::json;
 use snaphook::record::SigningKeysRecord;
@@ -67,7 +69,10 @@ fn whole(secret: &Secret) -> String {
 
 /// As it is, in Base64 at each of three offsets, and in hex.
 fn forms(secret: &str) -> Vec<String> {
-    let hex: String = secret.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let hex = secret.bytes().fold(String::new(), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}"); // a String takes every write
+        hex
+    });
     let mut forms = vec![secret.to_owned(), hex];
     for offset in 0..3 {
         // Less its ends, which depend on what stands beside it.
@@ -153,7 +158,7 @@ async fn no_secret_is_found_where_it_does_not_belong_and_a_planted_one_is() {
     // Planted, through the API where there is one.
     plant(&t, &controller, &server, BROUGHT).await;
     places = Places::look(&t, &controller, &server).await;
-    places.metrics.push_str(&format!("snaphook_tokens_total{{client=\"{BROUGHT}\"}} 1\n"));
+    writeln!(places.metrics, "snaphook_tokens_total{{client=\"{BROUGHT}\"}} 1").unwrap();
     assert_eq!(places.with(BROUGHT), places.all().map(|(name, _)| name).to_vec());
 }
 
@@ -170,7 +175,7 @@ async fn plant(t: &Tenant<'_>, controller: &Controller, server: &Server, secret:
         "reportingInstance": "test", "regarding": { "kind": "AppCredential", "name": "app", "namespace": t.namespace },
     });
     let events = Api::<Event>::namespaced(t.client.clone(), &t.namespace);
-    events.create(&Default::default(), &serde_json::from_value(event).unwrap()).await.unwrap();
+    events.create(&PostParams::default(), &serde_json::from_value(event).unwrap()).await.unwrap();
     let status = Patch::Merge(json!({ "status": { "scopes": secret } }));
     t.resources().patch_status("app", &PatchParams::default(), &status).await.unwrap();
     let record = Patch::Merge(json!({ "stringData": { "record.json": secret } }));

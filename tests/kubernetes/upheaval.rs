@@ -8,7 +8,7 @@ use k8s_openapi::{
 };
 use kube::{
     Api, ResourceExt as _,
-    api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams},
+    api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams},
     core::ApiResource,
 };
 use serde_json::{Value, json};
@@ -133,7 +133,7 @@ async fn a_resource_that_does_not_parse_is_told_so_and_can_be_deleted() {
     *crd.pointer_mut(spec).unwrap() = json!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true });
     crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["x-kubernetes-validations"] = Value::Null;
     let crd: CustomResourceDefinition = serde_json::from_value(crd).unwrap();
-    crds.replace("appcredentials.snaphook.dev", &Default::default(), &crd).await.unwrap();
+    crds.replace("appcredentials.snaphook.dev", &PostParams::default(), &crd).await.unwrap();
     let resource = ApiResource::erase::<snaphook::crd::AppCredential>(&());
     let api: Api<DynamicObject> = Api::namespaced_with(t.client.clone(), &t.namespace, &resource);
     until("the API server takes it", || async {

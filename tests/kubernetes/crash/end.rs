@@ -35,10 +35,7 @@ struct Resource {
 
 #[derive(Debug, PartialEq, Eq)]
 struct Record {
-    same_generation: bool,
-    revoked: bool,
-    suspended: bool,
-    of_this_resource: bool,
+    facts: Vec<&'static str>,
     /// Id, ended, the one from before.
     versions: Vec<(u32, bool, bool)>,
     scopes: Vec<String>,
@@ -47,12 +44,14 @@ struct Record {
 #[derive(Debug, PartialEq, Eq)]
 struct Consumer {
     keys: Vec<String>,
-    same_value: bool,
-    previous_is_former: bool,
-    is_current: bool,
-    owned: bool,
+    facts: Vec<&'static str>,
     labels: BTreeMap<String, String>,
     annotations: BTreeMap<String, String>,
+}
+
+/// Those that hold.
+fn facts<const N: usize>(all: [(&'static str, bool); N]) -> Vec<&'static str> {
+    all.into_iter().filter_map(|(fact, holds)| holds.then_some(fact)).collect()
 }
 
 impl EndState {
@@ -92,10 +91,12 @@ impl EndState {
                 }
             }),
             record: record.map(|it| Record {
-                same_generation: Some(&it.generation) == before.generation.as_ref(),
-                revoked: it.revoked,
-                suspended: it.suspended,
-                of_this_resource: Some(&it.source.uid) == uid.as_ref(),
+                facts: facts([
+                    ("the generation of before", Some(&it.generation) == before.generation.as_ref()),
+                    ("revoked", it.revoked),
+                    ("suspended", it.suspended),
+                    ("of this resource", Some(&it.source.uid) == uid.as_ref()),
+                ]),
                 versions: it
                     .secrets
                     .iter()
@@ -105,10 +106,12 @@ impl EndState {
             }),
             consumer: secret.map(|secret| Consumer {
                 keys: secret.data.iter().flat_map(|data| data.keys()).cloned().collect(),
-                same_value: value(&secret, "client-secret") == before.secret,
-                previous_is_former: value(&secret, "client-secret-previous") == before.secret,
-                is_current: Some(hash_of(&value(&secret, "client-secret"))) == newest,
-                owned: secret.owner_references().iter().any(|owner| Some(&owner.uid) == uid.as_ref()),
+                facts: facts([
+                    ("the value of before", value(&secret, "client-secret") == before.secret),
+                    ("the former value of before", value(&secret, "client-secret-previous") == before.secret),
+                    ("the newest version", Some(hash_of(&value(&secret, "client-secret"))) == newest),
+                    ("owned", secret.owner_references().iter().any(|owner| Some(&owner.uid) == uid.as_ref())),
+                ]),
                 labels: secret.labels().clone(),
                 annotations: secret.annotations().clone(),
             }),

@@ -44,14 +44,6 @@ impl<'a> Installation<'a> {
         fs::rename(fresh, self.directory.join("config.yaml")).unwrap();
     }
 
-    /// For tests that start many controllers one after the other.
-    pub(crate) fn configure_without_election(&self) {
-        self.configure("");
-        let path = self.directory.join("config.yaml");
-        let yaml = fs::read_to_string(&path).unwrap() + "leaderElection: {enabled: false}\n";
-        fs::write(path, yaml).unwrap();
-    }
-
     fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_snaphook"));
         command.env("KUBECONFIG", self.plane.kubeconfig()).env("RUST_LOG", "info");
@@ -64,16 +56,11 @@ impl<'a> Installation<'a> {
         process
     }
 
-    /// A controller that may have to wait for the Lease, or whose API server may be anything.
-    pub(crate) fn candidate(&self, identity: &str, kubeconfig: &std::path::Path) -> Supervised {
+    fn candidate(&self, identity: &str, kubeconfig: &std::path::Path) -> Supervised {
         let mut command = self.command();
         command.env("KUBECONFIG", kubeconfig).args(["controller", "--identity", identity, "--config"]);
         command.arg(self.directory.join("config.yaml"));
         Supervised::spawn(&command, self.directory.join(format!("{identity}.log"))).unwrap()
-    }
-
-    pub(crate) fn scratch(&self, name: &str) -> PathBuf {
-        self.directory.join(name)
     }
 
     pub(crate) async fn server(&self, arguments: &[&str]) -> Server {

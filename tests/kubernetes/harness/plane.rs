@@ -6,8 +6,8 @@ use control_plane::ControlPlane;
 use tokio::sync::OnceCell;
 
 pub(crate) const CRDS: &str = include_str!("../../../crds/snaphook.dev.yaml");
-const RBAC: &str = include_str!("../rbac.yaml");
-/// The ServiceAccount of every controller here.
+pub(crate) const RBAC: &str = include_str!("../rbac.yaml");
+/// The `ServiceAccount` of every controller here.
 pub(crate) const ACCOUNT: &str = "snaphook-controller";
 
 static BUSY: OnceCell<ControlPlane> = OnceCell::const_new();
@@ -39,7 +39,7 @@ pub(crate) async fn quiet() -> Plane<'static> {
 }
 
 impl Plane<'_> {
-    /// Makes the ServiceAccount in `realm` and gives it exactly what `rbac.yaml` says: in `tenants`, or everywhere.
+    /// Makes the `ServiceAccount` in `realm` and gives it exactly what `rbac.yaml` says: in `tenants`, or everywhere.
     /// Returns its kubeconfig.
     pub(crate) async fn account(&self, realm: &str, tenants: Option<&[&str]>) -> PathBuf {
         let mut yaml = format!(
@@ -63,7 +63,7 @@ impl Plane<'_> {
         self.kubeconfig_for_service_account(realm, ACCOUNT).await.unwrap()
     }
 
-    /// The kubeconfig of a server's ServiceAccount in `realm`, which [`Self::account`] has made the Roles for.
+    /// The kubeconfig of a server's `ServiceAccount` in `realm`, which [`Self::account`] has made the Roles for.
     pub(crate) async fn server_account(&self, realm: &str) -> PathBuf {
         let (role, account) = ("--role=snaphook-server", format!("--serviceaccount={realm}:snaphook-server"));
         self.kubectl(&["-n", realm, "create", "serviceaccount", "snaphook-server"]).await.unwrap().success().unwrap();

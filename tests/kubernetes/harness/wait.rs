@@ -6,7 +6,7 @@ use std::{
 };
 
 /// Generous: the machine may be busy with something else.
-pub(crate) const SOON: Duration = Duration::from_secs(60);
+pub(crate) const SOON: Duration = Duration::from_mins(1);
 const POLL: Duration = Duration::from_millis(40);
 
 /// Waits until `condition` holds.

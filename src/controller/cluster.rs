@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, sync::Arc};
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::{
     Api, Client, Resource as _, ResourceExt as _,
-    api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions},
-    core::PartialObjectMeta,
+    api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions},
+    core::{ApiResource, PartialObjectMeta},
     runtime::{
         events::{Event, EventType, Recorder},
         reflector::{ObjectRef, Store},
@@ -141,6 +141,19 @@ impl Cluster {
         let api: Api<AppCredential> = Api::namespaced(self.client.clone(), &source.namespace);
         let found = call_opt("a record's resource", api.get_metadata(&source.name)).await?;
         Ok(found.is_some_and(|found| found.metadata.uid.as_ref() == Some(&source.uid)))
+    }
+
+    /// The status of a resource whose spec does not parse. One that does not parse either counts as none.
+    ///
+    /// # Errors
+    /// The API server did not say.
+    pub async fn reported(&self, resource: &AppCredential) -> Result<AppCredentialStatus, ApplyError> {
+        let kind = ApiResource::erase::<AppCredential>(&());
+        let namespace = resource.namespace().unwrap_or_default();
+        let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), &namespace, &kind);
+        let found = call_opt("a resource that does not parse", api.get(&resource.name_any())).await?;
+        let status = found.and_then(|found| serde_json::from_value(found.data.get("status")?.clone()).ok());
+        Ok(status.unwrap_or_default())
     }
 
     /// Removes a record that is still as it was seen.

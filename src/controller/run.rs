@@ -61,8 +61,6 @@ struct Work {
     cluster: Cluster,
     config: Config,
     failures: Mutex<HashMap<ObjectRef<Guarded>, u32>>,
-    /// Generations of resources that did not parse and were told so.
-    unreadable: Mutex<HashMap<String, i64>>,
 }
 
 fn lanes(client: &Client, realm_namespace: &str, config: &Config, instance: &str) -> Vec<Lane> {
@@ -91,7 +89,7 @@ fn lanes(client: &Client, realm_namespace: &str, config: &Config, instance: &str
             recorder: recorder.clone(),
             contests: Contests::default(),
         };
-        let work = Work { cluster, config: config.clone(), failures: Mutex::default(), unreadable: Mutex::default() };
+        let work = Work { cluster, config: config.clone(), failures: Mutex::default() };
         Lane { work: Arc::new(work), triggers: stream::select_all(triggers).boxed() }
     };
     scopes.into_iter().zip(watched).map(lane).collect()
@@ -198,17 +196,13 @@ impl Work {
     }
 
     async fn report_unreadable(&self, resource: &AppCredential, error: &str) -> Result<(), ApplyError> {
-        let (uid, generation) = (resource.uid().unwrap_or_default(), resource.meta().generation.unwrap_or_default());
-        let told = self.unreadable.lock().unwrap_or_else(PoisonError::into_inner).insert(uid, generation);
-        if told == Some(generation) {
-            return Ok(());
-        }
         let message = format!(
             "the resource is not of the shape that this version knows ({error}); apply the CRDs of this version, or mend the field"
         );
         let refusal = Refusal { reason: Reason::InvalidResource, message };
-        let status = status::of_unreadable(resource, &refusal, Timestamp::now());
-        self.cluster.write_status(resource, &status).await
+        let before = self.cluster.reported(resource).await?;
+        let status = status::of_unreadable(resource, before.clone(), &refusal, Timestamp::now());
+        if status == before { Ok(()) } else { self.cluster.write_status(resource, &status).await }
     }
 
     /// Removes records whose resource went while nobody was looking: without its finalizer, or with its CRD.

@@ -1,6 +1,7 @@
-//! What needs a real API server: one binary, so that all tests share one control plane.
+//! What needs a real API server: one binary, so that all tests share control planes.
 #![allow(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::panic,
     reason = "clippy.toml allows it in tests, but does not count their functions as such"
 )]
@@ -9,11 +10,21 @@
 mod cases;
 
 mod app_credential_rules;
+mod budget;
+mod canary;
 mod crash;
 mod examples;
+mod happy_path;
 mod harness;
-mod lifecycle;
+mod leader;
+mod names;
+mod own_secret;
 mod policy;
-mod secrets;
+mod revocation;
+mod rights;
+mod rotation;
+mod secret_faults;
 mod store;
+mod template;
+mod upheaval;
 mod whole_path;

@@ -1,83 +1,129 @@
-//! The operator's policy: what it refuses, and what happens to what it no longer allows.
+//! What the operator allows, and what happens when that changes.
 
-use crate::harness::{Installation, eventually};
+use serde_json::json;
+use snaphook::controller::app_credential::build;
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_the_policy_refuses_says_which_rule() {
-    let installation = Installation::shared("policy").await;
-    installation.configure("- {namespaces: {}, scopes: ['orders:*'], audiences: ['https://*.example.com'], clientIds: [billing], maxAppCredentials: 4}");
-    let _controller = installation.controller("one").await;
-    installation.declare("a", "{scopes: ['invoices:read']}").await;
-    installation.declare("b", "{audiences: ['https://elsewhere.test']}").await;
-    installation.declare("c", "{clientId: other}").await;
-    installation
-        .declare("d", "{clientId: billing, scopes: ['orders:read'], audiences: ['https://api.example.com']}")
-        .await;
-    for (name, place) in
-        [("a", "policy.rules[0].scopes"), ("b", "policy.rules[0].audiences"), ("c", "policy.rules[0].clientIds")]
-    {
-        let message = installation.until_reason(name, "NotAllowedByPolicy").await;
-        assert!(message.contains(place), "{message}");
-        assert!(installation.record(name).await.is_none());
+use crate::harness::{Controller, Tenant, value};
+
+#[tokio::test]
+async fn what_the_policy_refuses_names_the_field_and_the_rule() {
+    let t = Tenant::new("restricted").await;
+    for (name, spec, field, place) in [
+        ("scope", "{scopes: [orders:read, admin]}", "spec.scopes: \"admin\"", "policy.rules[0].scopes"),
+        (
+            "audience",
+            "{audiences: ['https://evil.test']}",
+            "spec.audiences: \"https://evil.test\"",
+            "rules[0].audiences",
+        ),
+        ("client-id", "{clientId: billing}", "spec.clientId: \"billing\"", "policy.rules[0].clientIds"),
+    ] {
+        t.apply(&format!("{{kind: AppCredential, metadata: {{name: {name}}}, spec: {spec}}}")).await;
+        let message = t.stalled(name, "NotAllowedByPolicy").await;
+        assert!(message.contains(field) && message.contains(place), "{message}");
+        assert!(t.record(name).await.is_none());
+        assert!(t.secrets().get_opt(&format!("{name}-credential")).await.unwrap().is_none());
+        t.delete(name).await;
     }
-    installation.ready("d").await;
-    assert_eq!(installation.data("d-credential").await["client-id"], "billing");
-    installation.declare("e", "{}").await;
-    let message = installation.until_reason("e", "NotAllowedByPolicy").await;
-    assert!(message.contains("policy.rules[0].maxAppCredentials"), "{message}");
-    installation.kubectl(&["delete", "appcredential", "a"]).await;
-    installation.ready("e").await;
-    installation.declare("f-taken", "{clientId: billing}").await;
-    installation.kubectl(&["delete", "appcredential", "b"]).await;
-    let message = installation.until_reason("f-taken", "ClientIdTaken").await;
-    assert!(message.contains(&format!("{}/d", installation.team)), "{message}");
+    let id = format!("restricted-{}", t.namespace);
+    let spec = format!("{{scopes: [orders:read], audiences: ['https://api.example.com'], clientId: {id}}}");
+    t.apply(&format!("{{kind: AppCredential, metadata: {{name: fine}}, spec: {spec}}}")).await;
+    t.ready("fine").await;
+    assert_eq!(value(&t.secret("fine-credential").await, "client-id"), id);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_narrower_policy_suspends_and_a_wider_one_lifts_it() {
-    let installation = Installation::shared("narrower").await;
-    let controller = installation.controller("one").await;
-    let server = installation.server(&[]).await;
-    installation.declare("billing", "{scopes: ['orders:read']}").await;
-    installation.ready("billing").await;
-    let credentials = installation.credentials("billing-credential").await;
-    eventually("a token", async || server.token(&credentials).0 == 200).await;
-    let generation = installation.record("billing").await.unwrap()["generation"].clone();
-
-    installation.configure("- {namespaces: {}, scopes: ['invoices:*']}");
-    installation.until_reason("billing", "NotAllowedByPolicy").await;
-    eventually("it is suspended", async || server.token(&credentials).0 == 401).await;
-    installation.configure("- {namespaces: {}, scopes: ['orders:*']}");
-    installation.ready("billing").await;
-    eventually("it works again", async || server.token(&credentials).0 == 200).await;
-    assert_eq!(installation.record("billing").await.unwrap()["generation"], generation);
-
-    std::fs::write(installation.scratch("config.yaml"), "realm: {issuer: nonsense}").unwrap();
-    controller.logged("the last good one stays", crate::harness::SOON).await.unwrap();
-    installation.declare("still", "{scopes: ['orders:read']}").await;
-    installation.ready("still").await;
+#[tokio::test]
+async fn a_namespace_that_is_full_takes_no_more_until_one_goes() {
+    let t = Tenant::new("restricted").await;
+    for name in ["one", "two"] {
+        t.apply(&format!("{{kind: AppCredential, metadata: {{name: {name}}}, spec: {{}}}}")).await;
+        t.ready(name).await;
+    }
+    tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
+    t.apply("{kind: AppCredential, metadata: {name: three}, spec: {}}").await;
+    let message = t.stalled("three", "NotAllowedByPolicy").await;
+    assert!(message.contains("policy.rules[0].maxAppCredentials allows 2"), "{message}");
+    t.delete("one").await;
+    t.ready("three").await;
+    t.ready("two").await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_revocation_counts_even_where_the_rest_is_refused() {
-    let installation = Installation::shared("both").await;
-    let _controller = installation.controller("one").await;
-    let server = installation.server(&[]).await;
-    installation.declare("billing", "{scopes: ['orders:read']}").await;
-    installation.ready("billing").await;
-    let credentials = installation.credentials("billing-credential").await;
-    eventually("a token", async || server.token(&credentials).0 == 200).await;
-    installation.patch("billing", r#"{"scopes":["snaphook:introspect"],"revoked":true}"#).await;
-    installation.until_reason("billing", "NotAllowedByPolicy").await;
-    eventually("it is revoked", async || server.token(&credentials).0 == 401).await;
+#[tokio::test]
+async fn labels_of_the_namespace_choose_the_rule() {
+    let t = Tenant::new("labelled").await;
+    t.apply("{kind: AppCredential, metadata: {name: app}, spec: {scopes: ['snaphook:introspect']}}").await;
+    let message = t.stalled("app", "NotAllowedByPolicy").await;
+    assert!(message.contains("policy.rules[2].scopes"), "{message}");
+    t.label_namespace(&json!({ "team": "gold" })).await;
+    t.ready("app").await;
+    t.label_namespace(&json!({ "team": null })).await;
+    t.stalled("app", "NotAllowedByPolicy").await;
+    assert!(t.record("app").await.unwrap().suspended);
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_mistake_in_the_configuration_ends_the_start_with_its_place() {
-    let installation = Installation::shared("mistake").await;
-    std::fs::write(installation.scratch("config.yaml"), "realm: {issuer: 'https://x'}\nconcurrency: 0\n").unwrap();
-    let controller = installation.candidate("one", &installation.plane.kubeconfig());
-    let exit = controller.wait(crate::harness::SOON).await.unwrap();
-    assert!(!exit.success());
-    assert!(controller.log().contains("concurrency: must be from 1 to 256"), "{}", controller.log());
+#[tokio::test]
+async fn a_narrower_policy_suspends_and_a_wider_one_lifts_it_without_ending_tokens() {
+    let t = Tenant::alone("narrow").await;
+    let config = |scopes: &str| {
+        let rule = format!("{{namespaces: {{}}, scopes: {scopes}}}");
+        t.config(&format!("leaderElection: {{enabled: false}}\npolicy: {{rules: [{rule}]}}"))
+    };
+    let kubeconfig = t.plane.account(&t.realm, Some(&[&t.namespace])).await;
+    let controller = Controller::start(&t.plane, &kubeconfig, &config("[orders:read, orders:write]"));
+    t.apply("{kind: AppCredential, metadata: {name: app}, spec: {scopes: [orders:read, orders:write]}}").await;
+    t.ready("app").await;
+    let before = t.record("app").await.unwrap();
+    let secret = t.secret("app-credential").await;
+
+    controller.configure(&config("[orders:read]"));
+    let message = t.stalled("app", "NotAllowedByPolicy").await;
+    assert!(message.contains("orders:write"), "{message}");
+    let suspended = t.record("app").await.unwrap();
+    assert!(suspended.suspended);
+    assert_eq!(suspended.generation, before.generation);
+    let status = t.resources().get("app").await.unwrap().status.unwrap();
+    assert_eq!(status.state, None, "it is not Active");
+
+    controller.configure("realm: nonsense");
+    controller.logged("the last good one stays").await;
+    t.touch_only("app").await;
+    t.stalled("app", "NotAllowedByPolicy").await;
+
+    controller.configure(&config("['orders:*']"));
+    t.ready("app").await;
+    assert!(!build::differs(&t.record("app").await.unwrap(), &before), "as if nothing had been");
+    assert_eq!(t.secret("app-credential").await, secret);
+    assert!(controller.process.try_wait().is_none());
+}
+
+#[tokio::test]
+async fn an_edit_that_the_policy_refuses_leaves_what_was_allowed_before() {
+    let t = Tenant::new("restricted").await;
+    t.apply("{kind: AppCredential, metadata: {name: app}, spec: {scopes: [orders:read]}}").await;
+    t.ready("app").await;
+    let before = t.record("app").await.unwrap();
+    t.patch("app", &json!({ "spec": { "scopes": ["orders:read", "admin"] } })).await;
+    t.stalled("app", "NotAllowedByPolicy").await;
+    assert_eq!(t.record("app").await.unwrap(), before);
+}
+
+#[tokio::test]
+async fn a_mistake_in_the_configuration_is_told_at_start_with_its_place() {
+    let t = Tenant::alone("mistake").await;
+    for (config, place) in [
+        ("realm: {issuer: 'auth.example.com'}", "realm.issuer"),
+        (
+            "realm: {issuer: 'https://x'}\npolicy: {rules: [{namespaces: {}, scopes: ['']}]}",
+            "policy.rules[0].scopes[0]",
+        ),
+        ("realm: {issuer: 'https://x'}\npolicies: []", "policies"),
+        ("realm: [", "parse"),
+    ] {
+        let controller = Controller::start(&t.plane, &t.plane.kubeconfig(), config);
+        let exit = controller.process.wait(crate::harness::SOON).await.unwrap();
+        assert_eq!(exit.code(), Some(1), "{config}");
+        let log = controller.process.log();
+        assert!(log.contains(place) && log.contains("config.yaml"), "{config}\n{log}");
+        assert!(!log.contains("panicked"), "{log}");
+    }
 }

@@ -1,8 +1,12 @@
 //! From `kubectl apply` to a checked access token, and to a token that is dead.
 
+use std::time::Duration;
+
+use control_plane::ControlPlane;
+use kube::api::{Patch, PatchParams};
 use serde_json::json;
 
-use crate::harness::{Installation, eventually};
+use crate::harness::{CRDS, Controller, Installation, Plane, Server, Tenant, eventually, value};
 
 const INTROSPECT: &str = "- {namespaces: {}, scopes: ['*', 'snaphook:introspect']}";
 
@@ -88,24 +92,6 @@ async fn old_and_new_secret_get_tokens_until_the_overlap_ends() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_secret_is_replaced_by_time() {
-    let installation = Installation::shared("interval").await;
-    let _controller = installation.controller("one").await;
-    installation.declare("billing", "{rotation: {interval: 1m, overlap: 30s}}").await;
-    installation.ready("billing").await;
-    let old = installation.credentials("billing-credential").await;
-    let status = installation.get("appcredential", "billing").await.unwrap()["status"].clone();
-    assert!(status["nextRotationAt"].is_string(), "{status}");
-    let mut tries = 0;
-    while installation.credentials("billing-credential").await == old {
-        tries += 1;
-        assert!(tries < 240, "never replaced");
-        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
-    }
-    assert_eq!(installation.data("billing-credential").await["client-secret-previous"], old.1);
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_credential_expires_by_the_servers_own_clock() {
     let installation = Installation::shared("expiry").await;
     let controller = installation.controller("one").await;
@@ -119,4 +105,101 @@ async fn a_credential_expires_by_the_servers_own_clock() {
     eventually("it is over", async || server.token(&credentials).0 == 401).await;
     let _controller = installation.controller("two").await;
     installation.until_reason("billing", "Expired").await;
+}
+
+/// What an app that mounts the Secret has.
+async fn mounted(t: &Tenant<'_>, name: &str) -> (String, String) {
+    let secret = t.secret(name).await;
+    (value(&secret, "client-id"), value(&secret, "client-secret"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_may_only_list_and_watch_the_secrets_of_its_namespace_does_all_its_work() {
+    let t = Tenant::alone("rights-of-the-server").await;
+    let rule = "{namespaces: {}, scopes: ['*', 'snaphook:introspect']}";
+    let config = t.config(&format!("leaderElection: {{enabled: false}}\npolicy: {{rules: [{rule}]}}"));
+    let kubeconfig = t.plane.account(&t.realm, Some(&[&t.namespace])).await;
+    let _controller = Controller::start(&t.plane, &kubeconfig, &config);
+    let mark = t.plane.audit().mark().unwrap();
+    let server = Server::start(&t.plane, &t.plane.server_account(&t.realm).await, &t.realm, &[]).await;
+    t.apply("{kind: AppCredential, metadata: {name: app}, spec: {scopes: [orders:read]}}").await;
+    t.apply("{kind: AppCredential, metadata: {name: api}, spec: {scopes: ['snaphook:introspect']}}").await;
+    t.ready("app").await;
+    t.ready("api").await;
+    let (app, api) = (mounted(&t, "app-credential").await, mounted(&t, "api-credential").await);
+    eventually("both are known", async || server.token(&app).0 == 200 && server.token(&api).0 == 200).await;
+    let token = server.access_token(&app);
+    let (_, told) = server.introspect(&api, &token);
+    assert_eq!(
+        (&told["active"], &told["client_id"], &told["scope"]),
+        (&json!(true), &json!(app.0), &json!("orders:read"))
+    );
+    t.patch("app", &json!({ "spec": { "revoked": true } })).await;
+    eventually("the token is dead", async || server.introspect(&api, &token).1 == json!({ "active": false })).await;
+
+    let account = format!("system:serviceaccount:{}:snaphook-server", t.realm);
+    let events = t.plane.audit().since(mark).unwrap();
+    let asked: Vec<_> = events.iter().filter(|event| event.user == account).collect();
+    assert!(!asked.is_empty());
+    for event in asked {
+        assert!(
+            event.succeeded() && event.resource == "secrets" && event.namespace == t.realm,
+            "it asked for more than it may: {event:#?}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_whose_api_server_stands_still_answers_until_its_records_are_too_old() {
+    let cp = ControlPlane::start().await.unwrap();
+    cp.install_crds(CRDS).await.unwrap();
+    let plane = Plane(&cp);
+    let t = Tenant::on(plane, "frozen", plane.namespace("realm").await.unwrap()).await;
+    let kubeconfig = plane.account(&t.realm, Some(&[&t.namespace])).await;
+    let controller = Controller::start(&cp, &kubeconfig, &t.config(""));
+    let server = Server::start(&cp, &plane.server_account(&t.realm).await, &t.realm, &["--max-staleness", "6s"]).await;
+    t.apply("{kind: AppCredential, metadata: {name: app}, spec: {}}").await;
+    t.ready("app").await;
+    let app = mounted(&t, "app-credential").await;
+    eventually("a token", async || server.token(&app).0 == 200).await;
+
+    cp.apiserver().freeze().unwrap();
+    assert_eq!(server.token(&app).0, 200, "an API server that pauses for a moment harms nobody");
+    eventually("old records are no answer", async || server.token(&app).0 == 503).await;
+    assert_eq!(server.introspect(&app, "anything").0, 503);
+    assert!(!server.is_ready());
+    // Also past the Lease's terms.
+    controller.process.logged("lost the Lease", Duration::from_mins(1)).await.unwrap();
+    cp.apiserver().thaw().unwrap();
+    eventually("well again", async || server.token(&app).0 == 200 && server.is_ready()).await;
+    t.apply("{kind: AppCredential, metadata: {name: next}, spec: {}}").await;
+    t.ready("next").await;
+    let next = mounted(&t, "next-credential").await;
+    eventually("a token for the next", async || server.token(&next).0 == 200).await;
+    assert_eq!(mounted(&t, "app-credential").await, app);
+    assert!(server.process.try_wait().is_none() && controller.process.try_wait().is_none(), "nobody exits");
+    cp.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_does_not_parse_fails_closed_others_go_on_and_the_controller_mends_it() {
+    let t = Tenant::alone("garbage").await;
+    let controller = t.controller().await;
+    let server = Server::start(&t.plane, &t.plane.server_account(&t.realm).await, &t.realm, &[]).await;
+    for name in ["app", "other"] {
+        t.apply(&format!("{{kind: AppCredential, metadata: {{name: {name}}}, spec: {{}}}}")).await;
+        t.ready(name).await;
+    }
+    let (app, other) = (mounted(&t, "app-credential").await, mounted(&t, "other-credential").await);
+    eventually("both get tokens", async || server.token(&app).0 == 200 && server.token(&other).0 == 200).await;
+    controller.stop().await;
+    let garbage = Patch::Merge(json!({ "stringData": { "record.json": "{\"version\": 1, nonsense" } }));
+    t.records().patch(&t.record_name("app"), &PatchParams::default(), &garbage).await.unwrap();
+    eventually("it fails closed", async || server.token(&app).0 == 401).await;
+    assert_eq!(server.token(&other).0, 200);
+    assert!(server.is_ready());
+
+    let _controller = t.controller().await;
+    eventually("it is mended", async || server.token(&app).0 == 200).await;
+    assert_eq!(mounted(&t, "app-credential").await, app, "with the secret that the app has");
 }

@@ -228,7 +228,10 @@ fn new_version(
     now: Timestamp,
     entropy: Entropy,
 ) -> (SecretVersion, Option<SecretString>) {
-    let known = prior.iter().flat_map(|prior| &prior.secrets).chain(versions);
+    // The id of a version that nobody ever had is free again, so that a crash leaves no gap.
+    let handed_out = |version: &&SecretVersion| version.confirmed || version.not_after.is_some();
+    let earlier = prior.iter().flat_map(|prior| &prior.secrets).filter(handed_out);
+    let known = earlier.chain(versions);
     let id = known.map(|version| version.id).max().unwrap_or(0).saturating_add(1);
     let nonce = match &valid.secret {
         WantedSecret::Generated { nonce, .. } => {

@@ -92,15 +92,17 @@ pub fn plan_of_report(resource: &AppCredential, observed: &Observed, refusal: &R
     Plan { writes: Writes::Nothing, ..plan }
 }
 
-/// The status of a resource that does not parse: only its conditions.
+/// The status of a resource that does not parse: the conditions; everything else is still as it was reported.
 #[must_use]
-pub fn of_unreadable(resource: &AppCredential, refusal: &Refusal, now: Timestamp) -> AppCredentialStatus {
-    let status = refused(resource, None, refusal, now).status;
-    AppCredentialStatus {
-        observed_generation: status.observed_generation,
-        conditions: status.conditions,
-        ..AppCredentialStatus::default()
-    }
+pub fn of_unreadable(
+    resource: &AppCredential,
+    before: AppCredentialStatus,
+    refusal: &Refusal,
+    now: Timestamp,
+) -> AppCredentialStatus {
+    let resource = AppCredential { status: Some(before.clone()), ..resource.clone() };
+    let AppCredentialStatus { observed_generation, conditions, .. } = refused(&resource, None, refusal, now).status;
+    AppCredentialStatus { observed_generation, conditions, ..before }
 }
 
 fn prior(resource: &AppCredential, observed: &Observed, now: Timestamp) -> Option<ClientRecord> {

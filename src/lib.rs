@@ -5,7 +5,7 @@
 //! ```text
 //! CR ──watch──▶ fetch ▶ validate ▶ build ▶ apply ▶ status            (1) desired state: `controller`
 //! record Secret ──watch──▶ snapshot ◀── issue / check ◀── HTTP       (2) tokens: `store`, `token`, `http`
-//! POST ──▶ verify ▶ filter ▶ enqueue ▶ 2xx … prepare ▶ send ▶ settle (3) events: not built yet
+//! POST ──▶ verify ▶ filter ▶ enqueue ▶ 2xx … prepare ▶ send ▶ settle (3) events: `inbound`, `delivery`
 //! ```
 //!
 //! [`record`] is what the first flow and the second agree on, and the only thing that they share.
@@ -18,6 +18,7 @@ pub mod crd;
 pub mod dev;
 pub mod file_watch;
 pub mod http;
+pub mod inbound;
 pub mod random;
 pub mod record;
 pub mod shutdown;

@@ -4,10 +4,16 @@
 //! document it holds, and one key, [`DATA_KEY`]. Its name is a pure function of the resource it was made from.
 
 mod client;
+mod confidential;
+pub mod endpoint;
+mod injection;
 mod name;
 mod signing_keys;
 
 pub use client::{ClientRecord, GenerationId, Origin, SecretHash, SecretVersion};
+pub use confidential::Confidential;
+pub use endpoint::EndpointRecord;
+pub use injection::{InjectionRecord, Location};
 pub use name::{file_name, kind_of_file, secret_name};
 pub use signing_keys::{Algorithm, PrivateKey, SECRET_NAME as SIGNING_KEYS_SECRET, SigningKeyEntry, SigningKeysRecord};
 
@@ -31,6 +37,10 @@ pub enum Kind {
     Client,
     /// The realm's signing keys and issuer: [`SigningKeysRecord`].
     SigningKeys,
+    /// An inbound endpoint: [`EndpointRecord`].
+    Endpoint,
+    /// A credential for outgoing calls: [`InjectionRecord`].
+    Injection,
 }
 
 impl Kind {
@@ -40,13 +50,17 @@ impl Kind {
         match self {
             Self::Client => "client",
             Self::SigningKeys => "signing-keys",
+            Self::Endpoint => "endpoint",
+            Self::Injection => "injection",
         }
     }
 
     /// The kind that a label's value names, if this program knows it.
     #[must_use]
     pub fn from_label(value: &str) -> Option<Self> {
-        [Self::Client, Self::SigningKeys].into_iter().find(|kind| kind.as_str() == value)
+        [Self::Client, Self::SigningKeys, Self::Endpoint, Self::Injection]
+            .into_iter()
+            .find(|kind| kind.as_str() == value)
     }
 }
 
@@ -62,6 +76,14 @@ pub struct Source {
     pub name: String,
     /// Its uid: a resource deleted and made anew is another source.
     pub uid: String,
+}
+
+impl Source {
+    /// `<namespace>/<name>`: what tells resources of one kind apart at one time.
+    #[must_use]
+    pub fn path(&self) -> Box<str> {
+        format!("{}/{}", self.namespace, self.name).into()
+    }
 }
 
 /// Why a record could not be read. Never holds a part of the document: it may be secret.

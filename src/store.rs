@@ -5,9 +5,11 @@ pub mod kube;
 mod notice;
 mod records;
 mod snapshot;
+mod url_hash;
 
 pub use records::{Ambiguity, Document, Notice, Problem, Records, Refusal};
 pub use snapshot::{Counts, Snapshot, Store};
+pub use url_hash::UrlHash;
 
 use std::time::Instant;
 

@@ -14,5 +14,15 @@ pub(super) fn log(notice: &Notice) {
         Notice::Ambiguous(Ambiguity::SigningKeys) => {
             tracing::error!("several records hold signing keys: none of them is served");
         }
+        Notice::Ambiguous(Ambiguity::Endpoint(webhook)) => {
+            tracing::error!(%webhook, "several records are of one Webhook: none of them is served");
+        }
+        Notice::Ambiguous(Ambiguity::Url(_)) => {
+            // The id can be a credential, so it is not told.
+            tracing::error!("the records of several Webhooks have one id in their URL: it leads nowhere");
+        }
+        Notice::Ambiguous(Ambiguity::Injection(credential)) => {
+            tracing::error!(%credential, "several records are of one WebhookCredential: none of them is used");
+        }
     }
 }

@@ -8,11 +8,16 @@ mod content;
 use std::{
     collections::{BTreeSet, HashMap},
     mem,
+    sync::Arc,
 };
 
 use self::content::{Content, Given};
 pub use self::content::{Document, Problem, Refusal};
-use super::snapshot::{Counts, Snapshot};
+use super::{
+    snapshot::{Counts, Snapshot},
+    url_hash::UrlHash,
+};
+use crate::inbound::Endpoint;
 
 /// Every record, by where it lies: a *source* is a Secret or a directory, and holds one or more records, each under a *key*.
 ///
@@ -49,6 +54,12 @@ pub enum Ambiguity {
     ClientId(Box<str>),
     /// To be the realm's signing keys.
     SigningKeys,
+    /// To be made from a `Webhook`: `<namespace>/<name>`.
+    Endpoint(Box<str>),
+    /// An id in `/hooks/{id}`, known by its hash alone.
+    Url(UrlHash),
+    /// To be made from a `WebhookCredential`: `<namespace>/<name>`.
+    Injection(Box<str>),
 }
 
 /// What the operator should hear of, once, when it comes to be. Never holds a part of a record but its client id.
@@ -113,7 +124,7 @@ impl Records {
         let mut ambiguous = BTreeSet::new();
         let records = || self.sources.values().flat_map(|source| &source.records);
         snapshot.clients.reserve(self.sources.len());
-        ambiguous.extend(records().filter_map(|record| add(&mut snapshot, &record.content)));
+        ambiguous.extend(records().flat_map(|record| add(&mut snapshot, &record.content)));
         for ambiguity in &ambiguous {
             withdraw(&mut snapshot, ambiguity);
         }
@@ -151,27 +162,59 @@ fn find<'a>(records: &'a [Record], key: &str) -> Option<&'a Record> {
 }
 
 /// Adds a record, and tells what it now claims together with another.
-fn add(snapshot: &mut Snapshot, content: &Content) -> Option<Ambiguity> {
+fn add(snapshot: &mut Snapshot, content: &Content) -> Vec<Ambiguity> {
     match content {
         Content::Client(client) => {
             let other = snapshot.clients.insert(client.id().into(), client.clone());
-            other.map(|other| Ambiguity::ClientId(other.id().into()))
+            other.map(|other| Ambiguity::ClientId(other.id().into())).into_iter().collect()
         }
-        Content::SigningKeys(keys) => snapshot.keys.replace(keys.clone()).map(|_| Ambiguity::SigningKeys),
-        Content::Unusable => None,
+        Content::SigningKeys(keys) => {
+            snapshot.keys.replace(keys.clone()).map(|_| Ambiguity::SigningKeys).into_iter().collect()
+        }
+        Content::Endpoint(endpoint) => add_endpoint(snapshot, endpoint),
+        Content::Injection(injection) => {
+            let name = injection.source.path();
+            let other = snapshot.injections.insert(name.clone(), injection.clone());
+            other.map(|_| Ambiguity::Injection(name)).into_iter().collect()
+        }
+        Content::Unusable => Vec::new(),
     }
+}
+
+fn add_endpoint(snapshot: &mut Snapshot, endpoint: &Arc<Endpoint>) -> Vec<Ambiguity> {
+    let name = endpoint.record().source.path();
+    let mut ambiguous = Vec::new();
+    if snapshot.endpoints.insert(name.clone(), endpoint.clone()).is_some() {
+        ambiguous.push(Ambiguity::Endpoint(name));
+    }
+    for url in &endpoint.record().urls {
+        let hash = UrlHash::of(url.id.expose());
+        if snapshot.urls.insert(hash, endpoint.clone()).is_some_and(|other| !Arc::ptr_eq(&other, endpoint)) {
+            ambiguous.push(Ambiguity::Url(hash));
+        }
+    }
+    ambiguous
 }
 
 fn withdraw(snapshot: &mut Snapshot, ambiguity: &Ambiguity) {
     match ambiguity {
         Ambiguity::ClientId(id) => drop(snapshot.clients.remove(id)),
         Ambiguity::SigningKeys => snapshot.keys = None,
+        Ambiguity::Endpoint(name) => {
+            snapshot.endpoints.remove(name);
+            snapshot.urls.retain(|_, endpoint| endpoint.record().source.path() != *name);
+        }
+        Ambiguity::Url(hash) => drop(snapshot.urls.remove(hash)),
+        Ambiguity::Injection(name) => drop(snapshot.injections.remove(name)),
     }
 }
 
 fn count(snapshot: &Snapshot, records: usize) -> Counts {
-    let (clients, signing_keys) = (snapshot.clients.len(), usize::from(snapshot.keys.is_some()));
-    Counts { clients, signing_keys, unusable: records - clients - signing_keys }
+    let Snapshot { clients, keys, endpoints, urls: _, injections, counts: _ } = snapshot;
+    let (clients, signing_keys) = (clients.len(), usize::from(keys.is_some()));
+    let (endpoints, injections) = (endpoints.len(), injections.len());
+    let unusable = records - clients - signing_keys - endpoints - injections;
+    Counts { clients, signing_keys, endpoints, injections, unusable }
 }
 
 #[cfg(test)]

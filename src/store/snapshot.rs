@@ -10,8 +10,14 @@ use std::{
 };
 
 use arc_swap::{ArcSwap, Guard};
+use jiff::Timestamp;
 
-use crate::token::{Client, KeySet};
+use super::url_hash::UrlHash;
+use crate::{
+    inbound::Endpoint,
+    record::InjectionRecord,
+    token::{Client, KeySet},
+};
 
 /// Everything that the server knows, swapped as a whole.
 #[derive(Debug, Default)]
@@ -20,6 +26,12 @@ pub struct Snapshot {
     pub clients: HashMap<Box<str>, Arc<Client>>,
     /// Issuer and keys; absent until the controller has published them, and while they cannot be used.
     pub keys: Option<Arc<KeySet>>,
+    /// Endpoints by the resource that they were made from: `<namespace>/<name>`.
+    pub endpoints: HashMap<Box<str>, Arc<Endpoint>>,
+    /// Endpoints by the hash of each id that leads to them, also of one that is over: see [`Self::endpoint`].
+    pub urls: HashMap<UrlHash, Arc<Endpoint>>,
+    /// Credentials for outgoing calls by the resource that they were made from: `<namespace>/<name>`.
+    pub injections: HashMap<Box<str>, Arc<InjectionRecord>>,
     /// How many records this was made from.
     pub counts: Counts,
 }
@@ -31,8 +43,23 @@ pub struct Counts {
     pub clients: usize,
     /// Records of signing keys that are served: one or none.
     pub signing_keys: usize,
+    /// Endpoints that are served.
+    pub endpoints: usize,
+    /// Credentials for outgoing calls that are served.
+    pub injections: usize,
     /// Records of any kind that are there and not served: they do not parse, or claim the same as another.
     pub unusable: usize,
+}
+
+impl Snapshot {
+    /// The endpoint behind `/hooks/{id}`. A wrong id is hashed before it is looked up, so that the time tells nothing about right ones.
+    #[must_use]
+    pub fn endpoint(&self, id: &str, now: Timestamp) -> Option<&Arc<Endpoint>> {
+        let hash = UrlHash::of(id);
+        let endpoint = self.urls.get(&hash)?;
+        let mut current = endpoint.record().urls.iter().filter(|url| url.not_after.is_none_or(|end| end > now));
+        current.any(|url| UrlHash::of(url.id.expose()) == hash).then_some(endpoint)
+    }
 }
 
 /// The current snapshot, and when the source of the records last proved itself.

@@ -192,7 +192,7 @@ mod tests {
     fn other_secrets_are_refused_with_the_reason() {
         for (pointer, value, refusal) in [
             ("/type", json!("Opaque"), Refusal::SecretType),
-            ("/metadata/labels", json!({record::LABEL: "endpoint"}), Refusal::UnknownKind),
+            ("/metadata/labels", json!({record::LABEL: "surprise"}), Refusal::UnknownKind),
             ("/data", json!({"other": "AAAA"}), Refusal::NoDocument),
             ("/data", json!({record::DATA_KEY: "not Base64!"}), Refusal::NotASecret),
             ("/data", json!("text"), Refusal::NotASecret),

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use aws_lc_rs::digest::{self, SHA256};
 
 use crate::{
-    record::{self, ClientRecord, Kind, RecordError, SigningKeysRecord},
+    inbound::{Endpoint, EndpointError},
+    record::{self, ClientRecord, EndpointRecord, InjectionRecord, Kind, RecordError, SigningKeysRecord},
     token::{Client, KeySet, KeysError},
 };
 
@@ -47,6 +48,9 @@ pub enum Problem {
     /// It parses, and its keys do not.
     #[error(transparent)]
     Keys(#[from] KeysError),
+    /// It parses, and cannot be served.
+    #[error(transparent)]
+    Endpoint(#[from] EndpointError),
 }
 
 /// Tells whether a record is the one that was parsed before.
@@ -74,6 +78,8 @@ impl Document<'_> {
 pub(super) enum Content {
     Client(Arc<Client>),
     SigningKeys(Arc<KeySet>),
+    Endpoint(Arc<Endpoint>),
+    Injection(Arc<InjectionRecord>),
     Unusable,
 }
 
@@ -82,12 +88,14 @@ impl Content {
         Ok(match kind {
             Kind::Client => Self::Client(Arc::new(Client::new(record::parse::<ClientRecord>(json)?))),
             Kind::SigningKeys => Self::SigningKeys(Arc::new(KeySet::new(&record::parse::<SigningKeysRecord>(json)?)?)),
+            Kind::Endpoint => Self::Endpoint(Arc::new(Endpoint::new(record::parse::<EndpointRecord>(json)?)?)),
+            Kind::Injection => Self::Injection(Arc::new(record::parse::<InjectionRecord>(json)?)),
         })
     }
 
     pub(super) fn is_usable(&self) -> bool {
         match self {
-            Self::Client(_) | Self::SigningKeys(_) => true,
+            Self::Client(_) | Self::SigningKeys(_) | Self::Endpoint(_) | Self::Injection(_) => true,
             Self::Unusable => false,
         }
     }

@@ -29,7 +29,13 @@ impl collector::Collector for Collector {
         }
         let counts = self.0.load().counts;
         let mut metric = encoder.encode_descriptor("records", "Records that are served", None, MetricType::Gauge)?;
-        for (kind, count) in [(Kind::Client, counts.clients), (Kind::SigningKeys, counts.signing_keys)] {
+        let served = [
+            (Kind::Client, counts.clients),
+            (Kind::SigningKeys, counts.signing_keys),
+            (Kind::Endpoint, counts.endpoints),
+            (Kind::Injection, counts.injections),
+        ];
+        for (kind, count) in served {
             let label = [("kind", kind.as_str())];
             ConstGauge::new(i64::try_from(count).unwrap_or(i64::MAX)).encode(metric.encode_family(&label)?)?;
         }

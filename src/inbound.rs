@@ -1,0 +1,5 @@
+//! Flow 3, pure: what is posted to an endpoint, from its raw bytes to the messages that are stored.
+
+mod endpoint;
+
+pub use endpoint::{Endpoint, EndpointError};

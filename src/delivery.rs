@@ -1,0 +1,3 @@
+//! Flow 3: from a stored message to an outgoing call, and what becomes of it.
+
+pub mod inject;

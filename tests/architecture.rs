@@ -7,12 +7,17 @@ use std::{
 };
 
 /// Modules in the middle of a flow.
-const PURE: [&str; 10] = [
+const PURE: [&str; 15] = [
     "src/record",
     "src/inbound",
     "src/token",
     "src/crd",
     "src/delivery/inject",
+    "src/delivery/passed_on",
+    "src/delivery/retry",
+    "src/delivery/sign",
+    "src/delivery/target",
+    "src/delivery/verdict",
     "src/controller/policy.rs",
     "src/controller/secrets.rs",
     "src/controller/app_credential/build.rs",

@@ -10,6 +10,7 @@ use hyper::{HeaderMap, header::HeaderName, header::HeaderValue};
 use zeroize::Zeroizing;
 
 pub use field::{FieldError, check_field_name, check_headers, check_value};
+pub(super) use field::{folded, reserved};
 pub use value::{Part, PartError, value_of};
 
 use crate::record::{InjectionRecord, Location};

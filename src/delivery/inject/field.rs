@@ -122,12 +122,13 @@ pub fn check_headers(headers: &BTreeMap<String, String>) -> Result<(), (&str, Fi
 }
 
 /// One form for all spellings that some receiver takes for the same header.
-pub(super) fn folded(name: &str) -> String {
+pub(in crate::delivery) fn folded(name: &str) -> String {
     let fold = |byte: u8| if matches!(byte, b'_' | b'.') { b'-' } else { byte.to_ascii_lowercase() };
     name.bytes().map(fold).map(char::from).collect()
 }
 
-fn reserved(name: &str) -> Option<&'static str> {
+/// The rule that reserves a name.
+pub(in crate::delivery) fn reserved(name: &str) -> Option<&'static str> {
     let name = folded(name);
     RESERVED.into_iter().find(|rule| match rule.strip_suffix('*') {
         Some(prefix) => name.starts_with(prefix),

@@ -92,7 +92,7 @@ pub(crate) fn prepared(endpoint: &EndpointRecord, credential: Option<&InjectionR
 
 /// A resolver that knows what `/etc/hosts` knows.
 pub(crate) fn no_names() -> Resolver {
-    Resolver::with_name_server(closed_port()).unwrap()
+    Resolver::with_name_server(closed_port(), &[]).unwrap()
 }
 
 /// Calls that may go to the public internet, and to these addresses.

@@ -16,7 +16,7 @@ use snaphook::{
 };
 
 use crate::{
-    call::{answer, egress, egress_to, endpoint, failure, no_names, now, outgoing},
+    call::{answer, egress, egress_to, endpoint, failure, no_names, now, outgoing, prepared},
     name_server::NameServer,
     receiver::{OK, Receiver, silent_port, was_called},
 };
@@ -30,7 +30,7 @@ fn guard(addresses: &[SocketAddr]) -> Guard {
 }
 
 fn by(server: &NameServer, guard: Guard) -> Egress {
-    egress(guard, Resolver::with_name_server(server.address).unwrap())
+    egress(guard, Resolver::with_name_server(server.address, &[]).unwrap())
 }
 
 /// That a host is refused, by its spelling or by its address.
@@ -130,7 +130,7 @@ async fn an_exception_is_for_its_address_and_port_alone() {
     assert_eq!(failure.kind, FailureKind::EgressDenied);
     assert_eq!(
         failure.detail,
-        "127.0.0.1 is not called: a loopback address is for no receiver unless --allow-egress says so"
+        "127.0.0.1 is not called: a loopback address is for no receiver unless --allow-egress names it"
     );
     assert_eq!(other.connections(), 0);
 }
@@ -171,9 +171,9 @@ async fn a_name_that_changes_between_vetting_and_connecting_gains_nothing() {
     let egress = by(&server, guard(&[receiver.address]));
     let endpoint = to(format!("http://rebind.example.net:{}/", receiver.address.port()));
     assert_eq!(answer(&egress, &endpoint).await.status, 200);
-    assert_eq!((server.questions(), receiver.connections()), (1, 1), "one resolution for one connection");
+    assert_eq!((server.asked().len(), receiver.connections()), (1, 1), "one resolution for one connection");
     let failure = failure(&egress, &endpoint).await;
-    assert_eq!((failure.kind, server.questions()), (FailureKind::EgressDenied, 2), "{}", failure.detail);
+    assert_eq!((failure.kind, server.asked().len()), (FailureKind::EgressDenied, 2), "{}", failure.detail);
     assert!(was_called(&trap).is_none());
 }
 
@@ -205,6 +205,30 @@ async fn a_name_without_an_address() {
     let failure = failure(&by(&server, Guard::default()), &to("http://nobody.example.net/hush?hush")).await;
     assert_eq!(failure.kind, FailureKind::NotResolved);
     assert!(failure.detail.starts_with("nobody.example.net has no address: ") && !failure.detail.contains("hush"));
+}
+
+#[tokio::test]
+async fn search_domains_count_only_for_names_that_are_nowhere() {
+    let receiver = Receiver::answering(OK);
+    let known = |name: &str, _| match name {
+        "example.net" | "receiver.monitoring.svc.cluster.local" => vec!["127.0.0.1".parse().unwrap()],
+        // Whoever has the namespace `net` would like to be the receiver.
+        "example.net.svc.cluster.local" | "broken.net.svc.cluster.local" => vec!["127.0.0.2".parse().unwrap()],
+        _ => vec![],
+    };
+    let call = async |host: &str| {
+        let server = NameServer::start(known);
+        let resolver = Resolver::with_name_server(server.address, &["svc.cluster.local.", "cluster.local."]).unwrap();
+        let endpoint = to(format!("http://{host}:{}/", receiver.address.port()));
+        let sent = egress(guard(&[receiver.address]), resolver).send(prepared(&endpoint, None)).await;
+        (sent.answer.map(|answer| answer.status).map_err(|failure| failure.kind), server.asked())
+    };
+    assert_eq!(call("example.net").await, (Ok(200), vec!["example.net".to_owned()]));
+    let (result, asked) = call("receiver.monitoring.svc").await;
+    assert_eq!(result, Ok(200), "{asked:?}");
+    let (result, asked) = call("broken.net").await;
+    assert_eq!(result, Err(FailureKind::NotResolved));
+    assert!(asked.iter().all(|name| name == "broken.net"), "{asked:?}");
 }
 
 #[tokio::test]

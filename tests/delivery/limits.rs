@@ -1,6 +1,7 @@
 //! No receiver can hold a call, fill the memory, or lead it elsewhere.
 
 use std::{
+    io::Read as _,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -13,6 +14,7 @@ use snaphook::delivery::{
     attempt::settle,
     verdict::{DeadReason, FailureKind, Verdict},
 };
+use tokio::{task::spawn_blocking, time::timeout};
 
 use crate::{
     call::{SOON, answer, egress_to, endpoint, failure, now, prepared, send},
@@ -31,9 +33,12 @@ fn drip(wire: &mut dyn Wire, bytes: &[u8]) {
 
 #[tokio::test]
 async fn a_receiver_that_never_answers() {
-    let (_listener, address) = silent_port();
-    let failure = failure(&egress_to(&[address]), &endpoint(format!("http://{address}/"), |_| {})).await;
+    let (listener, address) = silent_port();
+    let egress = egress_to(&[address]);
+    let failure = failure(&egress, &endpoint(format!("http://{address}/"), |_| {})).await;
     assert_eq!((failure.kind, failure.detail.as_str()), (FailureKind::TimedOut, "no answer in 1 s"));
+    let reader = spawn_blocking(move || listener.accept().unwrap().0.read_to_end(&mut Vec::new()));
+    timeout(SOON, reader).await.expect("the connection is closed").unwrap().unwrap();
 }
 
 #[tokio::test]

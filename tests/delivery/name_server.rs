@@ -2,10 +2,7 @@
 
 use std::{
     net::{IpAddr, SocketAddr, UdpSocket},
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex},
     thread,
 };
 
@@ -15,32 +12,37 @@ const HEADER: usize = 12;
 
 pub(crate) struct NameServer {
     pub(crate) address: SocketAddr,
-    questions: Arc<AtomicUsize>,
+    asked: Arc<Mutex<Vec<String>>>,
 }
 
 impl NameServer {
     /// Answers with `addresses(name, n)` to the `n`th question for IPv4 addresses, from 0, and with its IPv6 addresses to the others. What it
-    /// says may be kept for no time at all.
+    /// says may be kept for no time at all. A name of no address is not there, and one that begins with `broken` brings an error.
     pub(crate) fn start(addresses: impl Fn(&str, usize) -> Vec<IpAddr> + Send + 'static) -> Self {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        let (address, questions) = (socket.local_addr().unwrap(), Arc::new(AtomicUsize::new(0)));
-        let asked = questions.clone();
+        let server = Self { address: socket.local_addr().unwrap(), asked: Arc::default() };
+        let asked = server.asked.clone();
         thread::spawn(move || {
             let mut packet = [0; 1024];
             while let Ok((length, peer)) = socket.recv_from(&mut packet) {
                 let (name, kind, end) = question(&packet[..length]);
-                let count = if kind == A { asked.fetch_add(1, Ordering::SeqCst) } else { asked.load(Ordering::SeqCst) };
+                let mut asked = asked.lock().unwrap();
+                let found = addresses(&name, asked.len());
+                let code = if name.starts_with("broken") { 2 } else { 3 * u8::from(found.is_empty()) };
+                if kind == A {
+                    asked.push(name);
+                }
                 let fits = |address: &IpAddr| kind == if address.is_ipv4() { A } else { AAAA };
-                let found: Vec<_> = addresses(&name, count).into_iter().filter(fits).collect();
-                socket.send_to(&reply(&packet[..end], kind, &found), peer).unwrap();
+                let found: Vec<_> = found.into_iter().filter(fits).collect();
+                socket.send_to(&reply(&packet[..end], code, kind, &found), peer).unwrap();
             }
         });
-        Self { address, questions }
+        server
     }
 
-    /// How often it was asked for IPv4 addresses.
-    pub(crate) fn questions(&self) -> usize {
-        self.questions.load(Ordering::SeqCst)
+    /// The names whose IPv4 addresses it was asked for.
+    pub(crate) fn asked(&self) -> Vec<String> {
+        self.asked.lock().unwrap().clone()
     }
 }
 
@@ -55,11 +57,11 @@ fn question(packet: &[u8]) -> (String, u16, usize) {
     (labels.join("."), u16::from_be_bytes([packet[at + 1], packet[at + 2]]), at + 5)
 }
 
-fn reply(asked: &[u8], kind: u16, addresses: &[IpAddr]) -> Vec<u8> {
+fn reply(asked: &[u8], code: u8, kind: u16, addresses: &[IpAddr]) -> Vec<u8> {
     let count = u8::try_from(addresses.len()).unwrap();
     let mut reply = asked.to_vec();
-    // An answer without error, one question, so many answers.
-    reply[2..HEADER].copy_from_slice(&[0x81, 0x80, 0, 1, 0, count, 0, 0, 0, 0]);
+    // An answer, its code, one question, so many answers.
+    reply[2..HEADER].copy_from_slice(&[0x81, 0x80 | code, 0, 1, 0, count, 0, 0, 0, 0]);
     for address in addresses {
         let octets = match address {
             IpAddr::V4(address) => address.octets().to_vec(),

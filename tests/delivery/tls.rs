@@ -59,7 +59,7 @@ impl Drop for Authority {
 fn egress(receiver: &Receiver, tls: Tls) -> Egress {
     let server = NameServer::start(|_, _| vec!["127.0.0.1".parse().unwrap()]);
     let guard = Guard { exceptions: vec![Exception::Exact(receiver.address)], ..Guard::default() };
-    Egress::new(guard, Resolver::with_name_server(server.address).unwrap(), tls)
+    Egress::new(guard, Resolver::with_name_server(server.address, &[]).unwrap(), tls)
 }
 
 fn url(host: &str, receiver: &Receiver) -> String {

@@ -21,25 +21,29 @@ impl fmt::Debug for Mask {
 
 impl Mask {
     /// A credential, however short: as a whole, each longer word of it (a receiver may know `Bearer` apart from the token), and
-    /// what it is the Base64 of.
+    /// what these are the Base64 of.
     pub(super) fn credential(&mut self, value: &str) {
         self.hide(value.as_bytes());
-        value.split_ascii_whitespace().for_each(|word| self.rather_long(word));
-        let decoded = Zeroizing::new(STANDARD.decode(value).unwrap_or_default());
-        if decoded.len() >= 4 && decoded.iter().all(|byte| matches!(byte, b' '..=b'~')) {
-            self.hide(&decoded);
+        let words = value.split_ascii_whitespace().filter(|word| word.len() >= SHORTEST);
+        words.clone().for_each(|word| self.hide(word.as_bytes()));
+        for text in words.chain([value]) {
+            let decoded = Zeroizing::new(STANDARD.decode(text).unwrap_or_default());
+            if decoded.len() >= SHORTEST / 2 && decoded.iter().all(|byte| matches!(byte, b' '..=b'~')) {
+                self.hide(&decoded);
+            }
         }
     }
 
     /// Something that could be secret: a configured header, a signature, a path with a token in it.
     pub(super) fn rather_long(&mut self, value: &str) {
         if value.len() >= SHORTEST {
-            self.hide(value.as_bytes());
+            self.credential(value);
         }
     }
 
     fn hide(&mut self, secret: &[u8]) {
-        if !secret.is_empty() {
+        let known = self.0.iter().any(|known| known.as_slice() == secret);
+        if !secret.is_empty() && !known {
             self.0.push(Zeroizing::new(secret.to_owned()));
             // The longest first: a part of it must not be hidden alone.
             self.0.sort_by_key(|secret| core::cmp::Reverse(secret.len()));
@@ -156,6 +160,7 @@ mod tests {
     fn its_words_and_what_it_encodes_do_not_show_either() {
         assert_eq!(masked("Bearer abcdefgh", "Bearer: abcdefgh is wrong"), "Bearer: *** is wrong");
         assert_eq!(masked("bGlua2Vwb25h", "got linkepona from bGlua2Vwb25h"), "got *** from ***");
+        assert_eq!(masked("Basic bGluazplcG9uYQ==", "link:epona is not bGluazplcG9uYQ=="), "*** is not ***");
         assert_eq!(masked("emVsZGFlcG9uYQ==", "zeldaepona, emVsZGFlcG9uYQ\\u003d\\u003d"), "***, ***");
     }
 
@@ -180,6 +185,6 @@ mod tests {
     fn debug_shows_no_secret() {
         let mut mask = Mask::default();
         mask.credential("hush-hush");
-        assert_eq!(format!("{mask:?}"), "Mask(2 secrets)");
+        assert_eq!(format!("{mask:?}"), "Mask(1 secrets)");
     }
 }

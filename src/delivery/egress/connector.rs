@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use futures::{StreamExt as _, stream::FuturesUnordered};
 use hickory_resolver::net::NetError;
 use hyper::Uri;
 use hyper_util::{
@@ -18,7 +19,7 @@ use hyper_util::{
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
-    time::timeout,
+    time::{sleep, timeout},
 };
 use tower::Service;
 
@@ -31,8 +32,8 @@ use super::{
 /// A connection that has not come about by then never will. The limit of the call is usually shorter, but a connection goes on coming
 /// about when another one has meanwhile become free for its call.
 const LONGEST: Duration = Duration::from_secs(30);
-/// One address that does not answer must not use up the time of the others.
-const LONGEST_OF_SEVERAL: Duration = Duration::from_secs(4);
+/// So long before the next address an address is tried alone: RFC 8305, section 5.
+const HEAD_START: Duration = Duration::from_millis(250);
 
 /// Why there is no connection. Names the host, and nothing else of the URL.
 #[derive(Debug, thiserror::Error)]
@@ -184,21 +185,26 @@ fn host_of(uri: &Uri) -> Option<String> {
     (!bare.is_empty()).then(|| bare.to_owned())
 }
 
+/// The first of the addresses that accepts a connection. Each is given a head start, and one that refuses none.
 async fn connect_to_one(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
+    let (mut waiting, mut running) = (addresses.iter(), FuturesUnordered::new());
     let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
-    for (index, address) in addresses.iter().enumerate() {
-        let limit = if index + 1 == addresses.len() { LONGEST } else { LONGEST_OF_SEVERAL };
-        match timeout(limit, TcpStream::connect(address)).await {
-            Ok(Ok(stream)) => {
-                // An error says that there is no connection any more.
-                let _ = stream.set_nodelay(true);
-                return Ok(stream);
-            }
-            Ok(Err(error)) => last = error,
-            Err(_) => last = io::ErrorKind::TimedOut.into(),
+    loop {
+        let next = waiting.next();
+        running.extend(next.map(TcpStream::connect));
+        tokio::select! {
+            ended = running.next() => match ended {
+                Some(Ok(stream)) => {
+                    // An error says that there is no connection any more.
+                    let _ = stream.set_nodelay(true);
+                    return Ok(stream);
+                }
+                Some(Err(error)) => last = error,
+                None => return Err(last),
+            },
+            () = sleep(HEAD_START), if next.is_some() => {}
         }
     }
-    Err(last)
 }
 
 #[cfg(test)]

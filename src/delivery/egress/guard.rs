@@ -57,7 +57,7 @@ pub struct NotAnAddress;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Denied {
     /// Not on the public internet.
-    #[error("{} is for no receiver unless --allow-egress says so", .0.as_str())]
+    #[error("{} is for no receiver unless --allow-egress names it", .0.as_str())]
     Special(Special),
     /// One of the kubelet's ports.
     #[error("its port is the kubelet's")]
@@ -299,6 +299,6 @@ mod tests {
     #[test]
     fn a_refusal_says_what_the_address_is() {
         let denied = guard(&[]).check("10.1.2.3:80".parse().unwrap()).unwrap_err();
-        assert_eq!(denied.to_string(), "a private address is for no receiver unless --allow-egress says so");
+        assert_eq!(denied.to_string(), "a private address is for no receiver unless --allow-egress names it");
     }
 }

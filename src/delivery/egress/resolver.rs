@@ -37,17 +37,18 @@ impl Resolver {
         Self::build(builder)
     }
 
-    /// By one name server.
+    /// By one name server, with these search domains.
     ///
     /// # Errors
     /// Where no resolver can be made from it.
-    pub fn with_name_server(address: SocketAddr) -> Result<Self, NetError> {
+    pub fn with_name_server(address: SocketAddr, search: &[&str]) -> Result<Self, NetError> {
         let connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()].map(|mut connection| {
             connection.port = address.port();
             connection
         });
         let server = NameServerConfig::new(address.ip(), true, connections.into());
-        let config = ResolverConfig::from_parts(None, Vec::new(), vec![server]);
+        let search = search.iter().map(Name::from_ascii).collect::<Result<_, _>>()?;
+        let config = ResolverConfig::from_parts(None, search, vec![server]);
         Self::build(TokioResolver::builder_with_config(config, TokioRuntimeProvider::default()))
     }
 

@@ -1,5 +1,6 @@
 //! Flow 2: the server's listeners, and what is served where.
 
+mod body;
 mod connection;
 mod discovery;
 mod error;

@@ -27,13 +27,14 @@ use tokio::{
     time::{interval, sleep},
 };
 
-pub use self::tls::{TlsError, TlsFiles};
 use self::{connection::Service, listener::Listener, rate_limit::RateLimit, state::App, tls::Tls};
+pub use self::{
+    probes::{Probed, Probes},
+    tls::{TlsError, TlsFiles},
+};
 use crate::store::Store;
 
 const SWEEP: Duration = Duration::from_secs(10);
-/// Probes come from few sources.
-const MAX_PROBE_CONNECTIONS: usize = 256;
 
 /// How to serve.
 #[derive(Clone, Debug)]
@@ -92,7 +93,7 @@ pub struct Server {
     app: Arc<App>,
     config: Config,
     public: Listener,
-    probes: Option<Listener>,
+    probes: Option<Probes>,
     tls: Option<Tls>,
 }
 
@@ -105,7 +106,7 @@ impl Server {
         let tls = config.tls.clone().map(Tls::new).transpose()?;
         let public = bind(config.listen, config.max_connections).await?;
         let probes = match config.probes_listen {
-            Some(address) => Some(bind(address, MAX_PROBE_CONNECTIONS).await?),
+            Some(address) => Some(Probes::bind(address).await?),
             None => None,
         };
         let rate_limit = config.rate_limit.map(|limit| RateLimit::new(limit, config.trusted_proxies.clone()));
@@ -126,7 +127,7 @@ impl Server {
     /// # Errors
     /// The system does not tell.
     pub fn probes_address(&self) -> Option<io::Result<SocketAddr>> {
-        self.probes.as_ref().map(Listener::address)
+        self.probes.as_ref().map(Probes::address)
     }
 
     /// Serves until `stop`, then drains. Probes are answered to the last.
@@ -148,8 +149,7 @@ impl Server {
             background.spawn(tls.follow());
         }
         if let Some(probes) = probes {
-            let service = Service { router: probes::router(app.clone()), tls: None, with_peer: false };
-            background.spawn(probes.serve(service, std::future::pending(), Duration::ZERO));
+            background.spawn(probes.serve(app.clone()));
         }
         let mut serving = JoinSet::new();
         serving.spawn(public.serve(service, until(ended), config.shutdown_grace));

@@ -21,11 +21,7 @@ use std::{io, net::SocketAddr, num::NonZeroU32, sync::Arc, time::Duration};
 
 use axum::http::{HeaderValue, header, request::Parts};
 use ipnet::IpNet;
-use tokio::{
-    sync::watch,
-    task::JoinSet,
-    time::{interval, sleep},
-};
+use tokio::{sync::watch, task::JoinSet, time::sleep};
 
 use self::{connection::Service, listener::Listener, rate_limit::RateLimit, state::App, tls::Tls};
 pub use self::{
@@ -33,8 +29,6 @@ pub use self::{
     tls::{TlsError, TlsFiles},
 };
 use crate::store::Store;
-
-const SWEEP: Duration = Duration::from_secs(10);
 
 /// How to serve.
 #[derive(Clone, Debug)]
@@ -144,7 +138,6 @@ impl Server {
         };
         // Ended when this is dropped: no task outlives the server.
         let mut background = JoinSet::new();
-        background.spawn(sweep(app.clone()));
         if let Some(tls) = tls {
             background.spawn(tls.follow());
         }
@@ -162,7 +155,8 @@ impl Server {
                     sleep(config.shutdown_delay).await;
                 }
             }
-            result = background.join_next() => return Err(ServeError::Ended(result.and_then(Result::err))),
+            // Without TLS and probes there is nothing in the background.
+            Some(result) = background.join_next() => return Err(ServeError::Ended(result.err())),
             result = serving.join_next() => return Err(ServeError::Ended(result.and_then(Result::err))),
         }
         drop(end);
@@ -180,16 +174,6 @@ async fn bind(address: SocketAddr, max_connections: usize) -> Result<Listener, S
 /// Returns when the sender is gone.
 async fn until(mut ended: watch::Receiver<()>) {
     while ended.changed().await.is_ok() {}
-}
-
-async fn sweep(app: Arc<App>) {
-    let mut interval = interval(SWEEP);
-    loop {
-        interval.tick().await;
-        if let Some(limit) = &app.rate_limit {
-            limit.sweep();
-        }
-    }
 }
 
 /// The values of all `Authorization` headers.

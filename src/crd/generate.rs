@@ -53,6 +53,8 @@ fn app_credential_rules() -> Vec<Value> {
 
 /// Rules on the spec. What needs a clock or another object is checked in `controller::app_credential::validate`.
 fn app_credential_spec_rules() -> Vec<Value> {
+    const HAS_TYPE: &str = "has(self.secretTemplate) && has(self.secretTemplate.type)";
+    const TYPE: &str = "self.secretTemplate.type";
     const OWN: &str = "(has(self.secretFrom) || has(self.secretHash))";
     vec![
         rule(
@@ -101,6 +103,26 @@ fn app_credential_spec_rules() -> Vec<Value> {
             "spec.secretTemplate.type: Kubernetes, Helm or Snaphook gives Secrets of this type a meaning of its own; choose another, such as Opaque",
         ),
         rule(
+            &format!(
+                "!({HAS_TYPE} && {TYPE} in ['kubernetes.io/tls', 'kubernetes.io/dockerconfigjson', 'kubernetes.io/dockercfg'])"
+            ),
+            ".secretTemplate.type",
+            "spec.secretTemplate.type: Kubernetes wants a certificate or a registry's configuration in Secrets of this type; choose another, such as Opaque",
+        ),
+        rule(
+            &format!(
+                "!({HAS_TYPE} && {TYPE} == 'kubernetes.io/basic-auth') || {}",
+                always_there(&["username", "password"])
+            ),
+            ".secretTemplate.type",
+            "spec.secretTemplate.type: Kubernetes wants the key username or password in Secrets of this type; set spec.secretTemplate.keys to {clientId: username, clientSecret: password}, or choose another type",
+        ),
+        rule(
+            &format!("!({HAS_TYPE} && {TYPE} == 'kubernetes.io/ssh-auth') || {}", always_there(&["ssh-privatekey"])),
+            ".secretTemplate.type",
+            "spec.secretTemplate.type: Kubernetes wants the key ssh-privatekey in Secrets of this type; set spec.secretTemplate.keys.clientSecret to it, or choose another type",
+        ),
+        rule(
             "!has(self.secretTemplate) || !has(self.secretTemplate.labels) || self.secretTemplate.labels.all(key, size(key) <= 317 && key.matches('^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$') && !key.startsWith('snaphook.dev/'))",
             ".secretTemplate.labels",
             "spec.secretTemplate.labels: keys must be Kubernetes label keys outside snaphook.dev/",
@@ -111,6 +133,16 @@ fn app_credential_spec_rules() -> Vec<Value> {
             "spec.secretTemplate.annotations: keys must be Kubernetes annotation keys outside snaphook.dev/",
         ),
     ]
+}
+
+/// Whether the Secret has one of these keys from its first write on: the former secret comes later, and one that is only known
+/// by its hash never does. No default name is among what Kubernetes asks for.
+fn always_there(names: &[&str]) -> String {
+    let among = |field: &str| {
+        format!("(has(self.secretTemplate.keys.{field}) && self.secretTemplate.keys.{field} in {names:?})")
+    };
+    let fields = ["clientId", "issuer", "tokenUrl", "introspectionUrl", "jwksUrl"].map(among).join(" || ");
+    format!("(has(self.secretTemplate.keys) && ({fields} || (!has(self.secretHash) && {})))", among("clientSecret"))
 }
 
 /// Rules on `spec.secretTemplate.keys`: all values lie in one Secret, so each needs a key of its own.

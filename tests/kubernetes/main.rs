@@ -9,7 +9,6 @@
 #[path = "../fixtures/cases.rs"]
 mod cases;
 
-mod app_credential_rules;
 mod budget;
 mod canary;
 mod crash;
@@ -24,6 +23,7 @@ mod probes;
 mod revocation;
 mod rights;
 mod rotation;
+mod rules;
 mod secret_faults;
 mod store;
 mod template;

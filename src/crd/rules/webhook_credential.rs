@@ -1,0 +1,56 @@
+//! Flow 1, pure: the rules on a `WebhookCredential`.
+
+use serde_json::Value;
+
+use super::{Placed, RESERVED_HEADERS, TOKEN, rule, secret_template};
+
+const KEYS: [(&str, &str); 3] = [("fieldName", "field-name"), ("location", "location"), ("value", "value")];
+
+pub(in crate::crd) fn rules() -> Vec<Placed> {
+    vec![
+        ("", vec![secret_template::room_for_name("webhook-credential")]),
+        ("spec", [spec(), secret_template::rules(), typed()].concat()),
+        ("spec.secretTemplate.keys", vec![secret_template::distinct_keys(&KEYS)]),
+    ]
+}
+
+fn typed() -> Vec<Value> {
+    let always = [("fieldName", None), ("location", None), ("value", None)];
+    let basic = " to {fieldName: username, value: password}";
+    secret_template::typed(&always, basic, ".value to it")
+}
+
+fn spec() -> Vec<Value> {
+    vec![
+        rule(
+            "self.type == oldSelf.type",
+            ".type",
+            "spec.type: cannot be changed; delete the resource and create it anew",
+        ),
+        rule(
+            "has(self.clientId) != has(self.clientIdFrom)",
+            ".clientId",
+            "spec.clientId: set either spec.clientId or spec.clientIdFrom, and not both",
+        ),
+        rule(
+            "self.type != 'ClientIdAndSecret' || has(self.clientSecretFrom)",
+            ".clientSecretFrom",
+            "spec.clientSecretFrom: required with type ClientIdAndSecret",
+        ),
+        rule(
+            "self.type == 'ClientIdAndSecret' || !has(self.clientSecretFrom)",
+            ".clientSecretFrom",
+            "spec.clientSecretFrom: only with type ClientIdAndSecret; remove it",
+        ),
+        rule(
+            &format!("self.location != 'Header' || self.fieldName.matches(\"{TOKEN}\")"),
+            ".fieldName",
+            "spec.fieldName: the name of a header has letters, digits and !#$%&'*+-.^_`|~ only (RFC 9110, section 5.6.2)",
+        ),
+        rule(
+            &format!("self.location != 'Header' || !self.fieldName.matches('{RESERVED_HEADERS}')"),
+            ".fieldName",
+            "spec.fieldName: HTTP, a proxy or Snaphook itself owns this header; choose another, such as Authorization or X-Api-Key",
+        ),
+    ]
+}

@@ -2,8 +2,11 @@
 
 use super::{examples::examples, header_map, judge, secret};
 use crate::{
-    inbound::verify::{Rejection, SecretError, SpecError, Verifier, VerifierError, check, check_secret},
-    record::endpoint::{Hmac, HmacAlgorithm, HmacEncoding, Verification},
+    inbound::{
+        Endpoint, EndpointError,
+        verify::{Rejection, SecretError, SpecError, Verifier, VerifierError, check, check_secret},
+    },
+    record::endpoint::{EndpointRecord, Hmac, HmacAlgorithm, HmacEncoding, Verification},
 };
 
 fn hmac() -> Hmac {
@@ -197,4 +200,35 @@ fn what_is_wrong_with_a_secret_is_said_without_it() {
     }
     assert_eq!(check_secret(&standard, "whsec_aGVsbG8"), Ok(()), "without padding");
     assert_eq!(check_secret(&Verification::None, "anything"), Ok(()));
+}
+
+#[test]
+fn an_endpoint_whose_posts_cannot_be_judged_is_not_served() {
+    let record = |verification: serde_json::Value| {
+        let record = serde_json::json!({
+            "version": 1,
+            "source": {"kind": "Webhook", "namespace": "team-a", "name": "alerts", "uid": "uid-1"},
+            "urls": [{"id": "id", "createdAt": "2026-01-01T00:00:00Z"}],
+            "active": true,
+            "inactiveMode": "Reject",
+            "maxBodyBytes": 1024,
+            "verification": verification,
+            "secrets": [{"value": "hush!", "generated": false, "createdAt": "2026-01-01T00:00:00Z"}],
+            "handler": {"type": "Raw"},
+            "delivery": {
+                "target": {"url": "https://example.test/"},
+                "method": "POST",
+                "onMissingCredential": "SendUnauthenticated",
+                "timeoutSeconds": 15,
+                "retry": {"attempts": 1, "initialDelaySeconds": 1, "maxDelaySeconds": 1},
+                "maxInFlight": 1,
+                "expireAfterSeconds": 60,
+            },
+        });
+        serde_json::from_value::<EndpointRecord>(record).unwrap()
+    };
+    let endpoint = Endpoint::new(record(serde_json::json!({"type": "GitHub"}))).unwrap();
+    assert_eq!(endpoint.verifier().proof_headers().count(), 1);
+    let error = Endpoint::new(record(serde_json::json!({"type": "StandardWebhooks"})));
+    assert_eq!(error.unwrap_err(), EndpointError::Verification(VerifierError::Secret(SecretError::NotStandard)));
 }

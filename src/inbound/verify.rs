@@ -122,7 +122,6 @@ impl Verifier {
     /// What [`check`] and [`check_secret`] say.
     pub fn new(verification: &Verification, secrets: &[EndpointSecret]) -> Result<Self, VerifierError> {
         check(verification)?;
-        secrets.iter().try_for_each(|secret| check_secret(verification, secret.value.expose()))?;
         Ok(Self(match verification {
             Verification::None => Kind::Open,
             Verification::AppCredential { scopes } => {
@@ -175,7 +174,8 @@ impl Verifier {
     }
 }
 
-fn ways(verification: &Verification, secrets: &[EndpointSecret]) -> Result<Vec<Way>, SpecError> {
+fn ways(verification: &Verification, secrets: &[EndpointSecret]) -> Result<Vec<Way>, VerifierError> {
+    secrets.iter().try_for_each(|secret| check_secret(verification, secret.value.expose()))?;
     let way = |declaration: &scheme::Declaration<'_>| {
         let key = |secret: &EndpointSecret| Key::new(declaration.method, secret.value.expose(), secret.not_after);
         Ok(Way {

@@ -111,6 +111,20 @@ fn one_right_signature_among_several_is_enough() {
 }
 
 #[test]
+fn signatures_are_looked_at_up_to_a_number() {
+    let example = examples().into_iter().find(|example| example.name == "StandardWebhooks").unwrap();
+    let right = example.headers.iter().find(|(name, _)| *name == "webhook-signature").unwrap().1;
+    let wrong = format!("v1,{}= ", "A".repeat(43));
+    for (before, expected) in [(7, true), (8, false)] {
+        let mut headers = example.headers();
+        headers.insert("webhook-signature", format!("{}{right}", wrong.repeat(before)).parse().unwrap());
+        let secrets = [secret(example.secret, None)];
+        let judged = judge(&example.verification, &secrets, &headers, example.body, example.time);
+        assert_eq!(judged.is_ok(), expected, "{before}");
+    }
+}
+
+#[test]
 fn an_id_cannot_be_cut_elsewhere() {
     let example = examples().into_iter().find(|example| example.name == "StandardWebhooks").unwrap();
     let mut headers = example.headers();
@@ -148,6 +162,7 @@ fn what_is_wrong_with_a_declaration_is_said_with_the_field() {
         ),
         (Hmac { id_header: Some("a:b".to_owned()), ..hmac() }, SpecError::HeaderName { field: "idHeader" }, "idHeader"),
         (Hmac { prefix: "é".to_owned(), ..hmac() }, SpecError::Prefix, "prefix"),
+        (Hmac { prefix: " v0=".to_owned(), ..hmac() }, SpecError::Prefix, "prefix"),
         (content("{raw}"), SpecError::UnknownPlaceholder { text: "{raw}".to_owned() }, "signedContent"),
         (content("v0"), SpecError::NoBody, "signedContent"),
         (content(""), SpecError::NoBody, "signedContent"),

@@ -19,6 +19,7 @@ mod leader;
 mod names;
 mod own_secret;
 mod policy;
+mod probes;
 mod revocation;
 mod rights;
 mod rotation;

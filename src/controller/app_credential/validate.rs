@@ -9,6 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Resource as _, ResourceExt as _};
 use secrecy::SecretString;
+use serde::Deserialize;
 
 use super::{
     KIND, Observed,
@@ -112,7 +113,7 @@ pub struct Keys {
 }
 
 /// Why a resource is not built: condition reason, event reason and metric label.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
 pub enum Reason {
     /// The operator's policy does not allow it.
     NotAllowedByPolicy,
@@ -149,7 +150,7 @@ pub enum Reason {
 impl Reason {
     /// In `PascalCase`, as conditions want it.
     #[must_use]
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::NotAllowedByPolicy => "NotAllowedByPolicy",
             Self::ClientIdTaken => "ClientIdTaken",

@@ -2,7 +2,10 @@
 
 use serde_json::Value;
 
-use super::{Placed, QUALIFIED_NAME, RESERVED_HEADERS, TOKEN, between, each_key, forbidden, rule, secret_template};
+use super::{
+    Placed, QUALIFIED_NAME, RESERVED_HEADERS, TOKEN, between, each_key, forbidden, rule,
+    secret_template::{self, FirstWrite},
+};
 
 const KEYS: [(&str, &str); 5] = [
     ("url", "url"),
@@ -12,10 +15,16 @@ const KEYS: [(&str, &str); 5] = [
     ("deliverySigningSecret", "delivery-signing-secret"),
 ];
 
+const FIRST_WRITE: FirstWrite = FirstWrite {
+    always: &["url", "internalUrl"],
+    secret: ("signingSecret", "!(self.verification.type in ['None', 'AppCredential'])"),
+    example: "{url: username, signingSecret: password}",
+};
+
 pub(in crate::crd) fn rules() -> Vec<Placed> {
     vec![
         ("", vec![secret_template::room_for_name("webhook")]),
-        ("spec", [spec(), secret_template::rules()].concat()),
+        ("spec", [spec(), secret_template::rules(&FIRST_WRITE)].concat()),
         ("spec.verification", verification()),
         ("spec.delivery", delivery()),
         ("spec.route", route()),

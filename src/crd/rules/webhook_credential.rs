@@ -2,14 +2,23 @@
 
 use serde_json::Value;
 
-use super::{Placed, RESERVED_HEADERS, TOKEN, rule, secret_template};
+use super::{
+    Placed, RESERVED_HEADERS, TOKEN, rule,
+    secret_template::{self, FirstWrite},
+};
 
 const KEYS: [(&str, &str); 3] = [("fieldName", "field-name"), ("location", "location"), ("value", "value")];
+
+const FIRST_WRITE: FirstWrite = FirstWrite {
+    always: &["fieldName", "location"],
+    secret: ("value", "true"),
+    example: "{fieldName: username, value: password}",
+};
 
 pub(in crate::crd) fn rules() -> Vec<Placed> {
     vec![
         ("", vec![secret_template::room_for_name("webhook-credential")]),
-        ("spec", [spec(), secret_template::rules()].concat()),
+        ("spec", [spec(), secret_template::rules(&FIRST_WRITE)].concat()),
         ("spec.secretTemplate.keys", vec![secret_template::distinct_keys(&KEYS)]),
     ]
 }

@@ -1,0 +1,10 @@
+//! Flow 3: from a stored message to an outgoing call, and what becomes of it.
+
+pub mod inject;
+mod passed_on;
+pub mod retry;
+pub mod sign;
+pub mod target;
+pub mod verdict;
+
+pub use passed_on::passed_on;

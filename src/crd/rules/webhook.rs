@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{
-    Placed, QUALIFIED_NAME, RESERVED_HEADERS, TOKEN, between, each_key, forbidden, rule,
+    Placed, QUALIFIED_NAME, TOKEN, between, each_key, forbidden, reserved_header, rule,
     secret_template::{self, FirstWrite},
 };
 
@@ -132,8 +132,8 @@ fn delivery() -> Vec<Value> {
         ),
         each_key(
             "headers",
-            &format!("size(key) <= 128 && key.matches(\"{TOKEN}\") && !key.matches('{RESERVED_HEADERS}')"),
-            "spec.delivery.headers: keys must be names of headers (RFC 9110, section 5.6.2) that neither HTTP nor a proxy nor Snaphook itself owns",
+            &format!("size(key) <= 128 && key.matches(\"{TOKEN}\") && !key.matches('{}')", reserved_header()),
+            "spec.delivery.headers: keys must be names of headers (RFC 9110, section 5.6.2) that belong neither to HTTP nor to Snaphook itself",
         ),
         between(PLACE, "timeout", "1s", "5m"),
         between(PLACE, "retry.initialDelay", "1s", "1h"),

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{
-    Placed, RESERVED_HEADERS, TOKEN, rule,
+    Placed, TOKEN, reserved_header, rule,
     secret_template::{self, FirstWrite},
 };
 
@@ -51,9 +51,14 @@ fn spec() -> Vec<Value> {
             "spec.fieldName: the name of a header has letters, digits and !#$%&'*+-.^_`|~ only (RFC 9110, section 5.6.2)",
         ),
         rule(
-            &format!("self.location != 'Header' || !self.fieldName.matches('{RESERVED_HEADERS}')"),
+            "self.location != 'QueryParam' || self.fieldName.matches('^[^%&=#?+]+$')",
             ".fieldName",
-            "spec.fieldName: HTTP, a proxy or Snaphook itself owns this header; choose another, such as Authorization or X-Api-Key",
+            "spec.fieldName: write the name of a query parameter decoded, without any of % & = # ? +",
+        ),
+        rule(
+            &format!("self.location != 'Header' || !self.fieldName.matches('{}')", reserved_header()),
+            ".fieldName",
+            "spec.fieldName: this header belongs to HTTP or is set by Snaphook itself; choose another, such as Authorization or X-Api-Key",
         ),
     ]
 }

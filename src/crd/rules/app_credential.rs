@@ -2,7 +2,10 @@
 
 use serde_json::Value;
 
-use super::{Placed, between, rule, secret_template};
+use super::{
+    Placed, between, rule,
+    secret_template::{self, FirstWrite},
+};
 
 const KEYS: [(&str, &str); 7] = [
     ("clientId", "client-id"),
@@ -14,25 +17,19 @@ const KEYS: [(&str, &str); 7] = [
     ("jwksUrl", "jwks-url"),
 ];
 
+/// The former secret comes later, and one that is only known by its hash never does.
+const FIRST_WRITE: FirstWrite = FirstWrite {
+    always: &["clientId", "issuer", "tokenUrl", "introspectionUrl", "jwksUrl"],
+    secret: ("clientSecret", "!has(self.secretHash)"),
+    example: "{clientId: username, clientSecret: password}",
+};
+
 pub(in crate::crd) fn rules() -> Vec<Placed> {
     vec![
         ("", vec![secret_template::room_for_name("credential")]),
-        ("spec", [spec(), secret_template::rules(), typed()].concat()),
+        ("spec", [spec(), secret_template::rules(&FIRST_WRITE)].concat()),
         ("spec.secretTemplate.keys", vec![secret_template::distinct_keys(&KEYS)]),
     ]
-}
-
-/// The former secret comes later, and one that is only known by its hash never does.
-fn typed() -> Vec<Value> {
-    let always = [
-        ("clientId", None),
-        ("issuer", None),
-        ("tokenUrl", None),
-        ("introspectionUrl", None),
-        ("jwksUrl", None),
-        ("clientSecret", Some("!has(self.secretHash)")),
-    ];
-    secret_template::typed(&always, " to {clientId: username, clientSecret: password}", ".clientSecret to it")
 }
 
 fn spec() -> Vec<Value> {

@@ -4,9 +4,6 @@ use serde_json::Value;
 
 use super::{QUALIFIED_NAME, each_key, rule};
 
-const HAS_TYPE: &str = "has(self.secretTemplate) && has(self.secretTemplate.type)";
-const TYPE: &str = "self.secretTemplate.type";
-
 /// On the object: there must be room for the default name of the Secret, `<name>-<suffix>`.
 pub(super) fn room_for_name(suffix: &str) -> Value {
     let longest = 253 - suffix.len() - 1;
@@ -21,14 +18,27 @@ pub(super) fn room_for_name(suffix: &str) -> Value {
     )
 }
 
+/// Which values lie in the Secret from its first write on.
+pub(super) struct FirstWrite {
+    /// Fields of `spec.secretTemplate.keys`.
+    pub(super) always: &'static [&'static str],
+    /// The field of the secret value, and the CEL condition under which that is there.
+    pub(super) secret: (&'static str, &'static str),
+    /// Keys that satisfy `kubernetes.io/basic-auth`, as users write them.
+    pub(super) example: &'static str,
+}
+
 /// On the spec.
-pub(super) fn rules() -> Vec<Value> {
+pub(super) fn rules(first: &FirstWrite) -> Vec<Value> {
+    [types(), types_with_keys(first), metadata()].concat()
+}
+
+fn types() -> Vec<Value> {
     let type_of = |spec: &str| {
         format!(
             "(has({spec}.secretTemplate) && has({spec}.secretTemplate.type) ? {spec}.secretTemplate.type : 'Opaque')"
         )
     };
-    let key = format!("size(key) <= 317 && key.matches('{QUALIFIED_NAME}') && !key.startsWith('snaphook.dev/')");
     vec![
         rule(
             &format!("{} == {}", type_of("self"), type_of("oldSelf")),
@@ -40,6 +50,15 @@ pub(super) fn rules() -> Vec<Value> {
             ".secretTemplate.type",
             "spec.secretTemplate.type: Kubernetes, Helm or Snaphook gives Secrets of this type a meaning of its own; choose another, such as Opaque",
         ),
+    ]
+}
+
+/// Types whose keys the API server looks for.
+fn types_with_keys(first: &FirstWrite) -> Vec<Value> {
+    const HAS_TYPE: &str = "has(self.secretTemplate) && has(self.secretTemplate.type)";
+    const TYPE: &str = "self.secretTemplate.type";
+    let FirstWrite { secret: (secret, _), example, .. } = first;
+    vec![
         rule(
             &format!(
                 "!({HAS_TYPE} && {TYPE} in ['kubernetes.io/tls', 'kubernetes.io/dockerconfigjson', 'kubernetes.io/dockercfg'])"
@@ -47,6 +66,44 @@ pub(super) fn rules() -> Vec<Value> {
             ".secretTemplate.type",
             "spec.secretTemplate.type: Kubernetes wants a certificate or a registry's configuration in Secrets of this type; choose another, such as Opaque",
         ),
+        rule(
+            &format!(
+                "!({HAS_TYPE} && {TYPE} == 'kubernetes.io/basic-auth') || {}",
+                first.has_one_of(&["username", "password"])
+            ),
+            ".secretTemplate.type",
+            &format!(
+                "spec.secretTemplate.type: Kubernetes wants the key username or password in Secrets of this type; set spec.secretTemplate.keys to {example}, or choose another type"
+            ),
+        ),
+        rule(
+            &format!(
+                "!({HAS_TYPE} && {TYPE} == 'kubernetes.io/ssh-auth') || {}",
+                first.has_one_of(&["ssh-privatekey"])
+            ),
+            ".secretTemplate.type",
+            &format!(
+                "spec.secretTemplate.type: Kubernetes wants the key ssh-privatekey in Secrets of this type; set spec.secretTemplate.keys.{secret} to it, or choose another type"
+            ),
+        ),
+    ]
+}
+
+impl FirstWrite {
+    /// Whether the Secret has one of these keys from then on. No default name is among what Kubernetes asks for.
+    fn has_one_of(&self, names: &[&str]) -> String {
+        let among = |field: &str| {
+            format!("(has(self.secretTemplate.keys.{field}) && self.secretTemplate.keys.{field} in {names:?})")
+        };
+        let always = self.always.iter().map(|field| among(field)).collect::<Vec<_>>().join(" || ");
+        let (secret, condition) = self.secret;
+        format!("(has(self.secretTemplate.keys) && ({always} || ({condition} && {})))", among(secret))
+    }
+}
+
+fn metadata() -> Vec<Value> {
+    let key = format!("size(key) <= 317 && key.matches('{QUALIFIED_NAME}') && !key.startsWith('snaphook.dev/')");
+    vec![
         each_key(
             "secretTemplate.labels",
             &key,
@@ -57,35 +114,6 @@ pub(super) fn rules() -> Vec<Value> {
             &key,
             "spec.secretTemplate.annotations: keys must be Kubernetes annotation keys outside snaphook.dev/",
         ),
-    ]
-}
-
-/// On the spec: types of Secrets that Kubernetes wants certain keys in. `always` are the fields of `keys` whose values are there from
-/// the first write on, each with the CEL condition for it, if there is one. No default name is among what Kubernetes asks for.
-pub(super) fn typed(always: &[(&str, Option<&str>)], basic: &str, ssh: &str) -> Vec<Value> {
-    let one_is = |names: &[&str]| {
-        let among = |(field, condition): &(&str, Option<&str>)| {
-            let condition = condition.map(|condition| format!("{condition} && ")).unwrap_or_default();
-            format!(
-                "({condition}has(self.secretTemplate.keys.{field}) && self.secretTemplate.keys.{field} in {names:?})"
-            )
-        };
-        let fields = always.iter().map(among).collect::<Vec<_>>().join(" || ");
-        format!("(has(self.secretTemplate.keys) && ({fields}))")
-    };
-    let wants = |type_: &str, names: &[&str], fix: &str| {
-        rule(
-            &format!("!({HAS_TYPE} && {TYPE} == '{type_}') || {}", one_is(names)),
-            ".secretTemplate.type",
-            &format!(
-                "spec.secretTemplate.type: Kubernetes wants the key {} in Secrets of this type; set spec.secretTemplate.keys{fix}, or choose another type",
-                names.join(" or ")
-            ),
-        )
-    };
-    vec![
-        wants("kubernetes.io/basic-auth", &["username", "password"], basic),
-        wants("kubernetes.io/ssh-auth", &["ssh-privatekey"], ssh),
     ]
 }
 

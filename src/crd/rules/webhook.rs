@@ -2,7 +2,10 @@
 
 use serde_json::Value;
 
-use super::{Placed, QUALIFIED_NAME, RESERVED_HEADERS, TOKEN, between, each_key, forbidden, rule, secret_template};
+use super::{
+    Placed, QUALIFIED_NAME, TOKEN, between, each_key, forbidden, reserved_header, rule,
+    secret_template::{self, FirstWrite},
+};
 
 const KEYS: [(&str, &str); 5] = [
     ("url", "url"),
@@ -12,21 +15,21 @@ const KEYS: [(&str, &str); 5] = [
     ("deliverySigningSecret", "delivery-signing-secret"),
 ];
 
+const FIRST_WRITE: FirstWrite = FirstWrite {
+    always: &["url", "internalUrl"],
+    secret: ("signingSecret", "!(self.verification.type in ['None', 'AppCredential'])"),
+    example: "{url: username, signingSecret: password}",
+};
+
 pub(in crate::crd) fn rules() -> Vec<Placed> {
     vec![
         ("", vec![secret_template::room_for_name("webhook")]),
-        ("spec", [spec(), secret_template::rules(), typed()].concat()),
+        ("spec", [spec(), secret_template::rules(&FIRST_WRITE)].concat()),
         ("spec.verification", verification()),
         ("spec.delivery", delivery()),
         ("spec.route", route()),
         ("spec.secretTemplate.keys", vec![secret_template::distinct_keys(&KEYS)]),
     ]
-}
-
-/// The former secret and the one that signs deliveries are not always there.
-fn typed() -> Vec<Value> {
-    let always = [("url", None), ("internalUrl", None)];
-    secret_template::typed(&always, ".url to one of them", ".url to it")
 }
 
 fn spec() -> Vec<Value> {
@@ -129,8 +132,8 @@ fn delivery() -> Vec<Value> {
         ),
         each_key(
             "headers",
-            &format!("size(key) <= 128 && key.matches(\"{TOKEN}\") && !key.matches('{RESERVED_HEADERS}')"),
-            "spec.delivery.headers: keys must be names of headers (RFC 9110, section 5.6.2) that neither HTTP nor a proxy nor Snaphook itself owns",
+            &format!("size(key) <= 128 && key.matches(\"{TOKEN}\") && !key.matches('{}')", reserved_header()),
+            "spec.delivery.headers: keys must be names of headers (RFC 9110, section 5.6.2) that belong neither to HTTP nor to Snaphook itself",
         ),
         between(PLACE, "timeout", "1s", "5m"),
         between(PLACE, "retry.initialDelay", "1s", "1h"),

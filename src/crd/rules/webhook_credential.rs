@@ -2,22 +2,25 @@
 
 use serde_json::Value;
 
-use super::{Placed, RESERVED_HEADERS, TOKEN, rule, secret_template};
+use super::{
+    Placed, TOKEN, reserved_header, rule,
+    secret_template::{self, FirstWrite},
+};
 
 const KEYS: [(&str, &str); 3] = [("fieldName", "field-name"), ("location", "location"), ("value", "value")];
+
+const FIRST_WRITE: FirstWrite = FirstWrite {
+    always: &["fieldName", "location"],
+    secret: ("value", "true"),
+    example: "{fieldName: username, value: password}",
+};
 
 pub(in crate::crd) fn rules() -> Vec<Placed> {
     vec![
         ("", vec![secret_template::room_for_name("webhook-credential")]),
-        ("spec", [spec(), secret_template::rules(), typed()].concat()),
+        ("spec", [spec(), secret_template::rules(&FIRST_WRITE)].concat()),
         ("spec.secretTemplate.keys", vec![secret_template::distinct_keys(&KEYS)]),
     ]
-}
-
-fn typed() -> Vec<Value> {
-    let always = [("fieldName", None), ("location", None), ("value", None)];
-    let basic = " to {fieldName: username, value: password}";
-    secret_template::typed(&always, basic, ".value to it")
 }
 
 fn spec() -> Vec<Value> {
@@ -48,9 +51,14 @@ fn spec() -> Vec<Value> {
             "spec.fieldName: the name of a header has letters, digits and !#$%&'*+-.^_`|~ only (RFC 9110, section 5.6.2)",
         ),
         rule(
-            &format!("self.location != 'Header' || !self.fieldName.matches('{RESERVED_HEADERS}')"),
+            "self.location != 'QueryParam' || self.fieldName.matches('^[^%&=#?+]+$')",
             ".fieldName",
-            "spec.fieldName: HTTP, a proxy or Snaphook itself owns this header; choose another, such as Authorization or X-Api-Key",
+            "spec.fieldName: write the name of a query parameter decoded, without any of % & = # ? +",
+        ),
+        rule(
+            &format!("self.location != 'Header' || !self.fieldName.matches('{}')", reserved_header()),
+            ".fieldName",
+            "spec.fieldName: this header belongs to HTTP or is set by Snaphook itself; choose another, such as Authorization or X-Api-Key",
         ),
     ]
 }

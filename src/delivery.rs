@@ -1,5 +1,7 @@
 //! Flow 3: from a stored message to an outgoing call, and what becomes of it.
 
+pub mod attempt;
+pub mod egress;
 pub mod inject;
 mod passed_on;
 pub mod retry;

@@ -142,8 +142,8 @@ mod tests {
             "a%2b%2f%3d%22b+c",
             "%61%2B/=%22b%20c",
             r#"a+\/=\"b c"#,
-            r#"a\u002b\u002F\u003d\u0022b c"#,
-            r#"a\x2b/=\x22b c"#,
+            r"a\u002b\u002F\u003d\u0022b c",
+            r"a\x2b/=\x22b c",
             "a&#43;/=&quot;b c",
             "a&#x2B;&#x2f;=&#34;b&#32;c",
         ] {

@@ -82,8 +82,7 @@ fn first(errors: &ParseErrors) -> ((usize, usize), Problem) {
 /// Line and column of a part.
 fn place(info: &SourceInfo, id: u64) -> (usize, usize) {
     let offset = info.offset_for(id).and_then(|(start, _)| usize::try_from(start).ok()).unwrap_or(0);
-    let before: String = info.source.chars().take(offset).collect();
-    let line = before.matches('\n').count() + 1;
-    let column = before.chars().rev().take_while(|character| *character != '\n').count() + 1;
-    (line, column)
+    let before = info.source.get(..offset).unwrap_or_default();
+    let line = before.rsplit('\n').next().unwrap_or_default();
+    (before.matches('\n').count() + 1, line.chars().count() + 1)
 }

@@ -111,16 +111,24 @@ fn explained(error: &ExecutionError, expression: &Expression) -> String {
         E::UnexpectedType { got, want } => format!("a value of the type {got} where {want} is needed"),
         E::UnsupportedBinaryOperator(name, left, right) | E::Overflow(name, left, right) => {
             let what = if matches!(error, E::Overflow(..)) { "the result is too large:" } else { "cannot" };
-            format!("{what} {name} values of the types {} and {}", left.type_of(), right.type_of())
+            format!("{what} {name} values of the types {} and {}", type_of(left), type_of(right))
         }
         E::ValuesNotComparable(left, right) => {
-            format!("cannot compare values of the types {} and {}", left.type_of(), right.type_of())
+            format!("cannot compare values of the types {} and {}", type_of(left), type_of(right))
         }
-        E::UnsupportedKeyType(key) => format!("a value of the type {} cannot be a key", key.type_of()),
+        E::UnsupportedKeyType(key) => format!("a value of the type {} cannot be a key", type_of(key)),
         E::DivisionByZero(_) | E::RemainderByZero(_) => "division by zero".to_owned(),
         E::IndexOutOfBounds(_) => "the list is not that long".to_owned(),
         E::DuplicateKey(_) => "a key comes twice in one map".to_owned(),
         E::FunctionError { function, .. } => format!("`{function}` cannot take this value"),
         _ => "it cannot be evaluated".to_owned(),
+    }
+}
+
+/// As CEL names it, where the library has a name of its own.
+fn type_of(value: &CelValue) -> String {
+    match value {
+        CelValue::Float(_) => "double".to_owned(),
+        other => other.type_of().to_string(),
     }
 }

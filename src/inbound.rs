@@ -2,6 +2,7 @@
 
 pub mod dedupe;
 mod endpoint;
+pub mod handler;
 pub mod handshake;
 pub mod verify;
 

@@ -1,6 +1,9 @@
 //! Flow 3, pure: an endpoint, prepared once from its record.
 
-use super::verify::{Verifier, VerifierError};
+use super::{
+    handler::{Handler, HandlerError},
+    verify::{Verifier, VerifierError},
+};
 use crate::record::EndpointRecord;
 
 /// An endpoint as posts and deliveries need it.
@@ -8,6 +11,7 @@ use crate::record::EndpointRecord;
 pub struct Endpoint {
     record: EndpointRecord,
     verifier: Verifier,
+    handler: Handler,
 }
 
 /// Why an endpoint cannot be served. Never quotes a secret.
@@ -19,6 +23,9 @@ pub enum EndpointError {
     /// Posts to it could not be judged.
     #[error(transparent)]
     Verification(#[from] VerifierError),
+    /// Nothing could be made of posts to it.
+    #[error(transparent)]
+    Handler(#[from] HandlerError),
 }
 
 impl Endpoint {
@@ -31,13 +38,21 @@ impl Endpoint {
             return Err(EndpointError::NoUrl);
         }
         let verifier = Verifier::new(&record.verification, &record.secrets)?;
-        Ok(Self { record, verifier })
+        let hidden = verifier.proof_headers().cloned();
+        let handler = hidden.fold(Handler::compile(&record.handler)?, Handler::hiding);
+        Ok(Self { record, verifier, handler })
     }
 
     /// Judges posts.
     #[must_use]
     pub fn verifier(&self) -> &Verifier {
         &self.verifier
+    }
+
+    /// Says what becomes of posts.
+    #[must_use]
+    pub fn handler(&self) -> &Handler {
+        &self.handler
     }
 
     /// The record that it was made from.

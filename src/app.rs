@@ -2,6 +2,7 @@
 
 pub mod controller;
 pub mod dev;
+pub mod receive;
 pub mod server;
 
 /// The cluster, as KUBECONFIG or the Pod says, with a name for this program in the API server's audit log.

@@ -21,6 +21,8 @@ enum Command {
     Controller(app::controller::Args),
     /// Both in one process without a cluster: from the YAML files in a directory
     Dev(app::dev::Args),
+    /// Print every HTTP call that arrives: a receiver to try deliveries with
+    Receive(app::receive::Args),
     /// Print the custom resource definitions
     Crd,
 }
@@ -34,6 +36,7 @@ pub fn main() -> anyhow::Result<ExitCode> {
         Command::Server(args) => app::server::run(args),
         Command::Controller(args) => app::controller::run(args),
         Command::Dev(args) => app::dev::run(args),
+        Command::Receive(args) => app::receive::run(&args),
         Command::Crd => print_crds(),
     }
 }

@@ -9,6 +9,7 @@ pub mod app_credential;
 pub mod cluster;
 pub mod contest;
 pub mod leader;
+pub mod overview;
 pub mod policy;
 pub mod run;
 pub mod secrets;

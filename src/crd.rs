@@ -5,11 +5,23 @@ pub mod check;
 pub mod condition;
 pub mod duration;
 mod generate;
+mod reference;
+mod rules;
+mod secret_template;
+pub mod webhook;
+pub mod webhook_credential;
 
 pub use app_credential::{AppCredential, AppCredentialSpec, AppCredentialStatus};
 pub use condition::Condition;
 pub use duration::Duration;
-pub use generate::{all, app_credential as app_credential_crd, to_yaml};
+pub use generate::{
+    all, app_credential as app_credential_crd, to_yaml, webhook as webhook_crd,
+    webhook_credential as webhook_credential_crd,
+};
+pub use reference::{KeyName, NameRef, SecretFrom, SecretKeyRef};
+pub use secret_template::{DeletionPolicy, SecretTemplate};
+pub use webhook::{Webhook, WebhookSpec, WebhookStatus};
+pub use webhook_credential::{WebhookCredential, WebhookCredentialSpec, WebhookCredentialStatus};
 
 /// The API group of every kind.
 pub const GROUP: &str = "snaphook.dev";

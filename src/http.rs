@@ -1,5 +1,6 @@
 //! Flow 2: the server's listeners, and what is served where.
 
+mod body;
 mod connection;
 mod discovery;
 mod error;
@@ -21,19 +22,14 @@ use std::{io, net::SocketAddr, num::NonZeroU32, sync::Arc, time::Duration};
 
 use axum::http::{HeaderValue, header, request::Parts};
 use ipnet::IpNet;
-use tokio::{
-    sync::watch,
-    task::JoinSet,
-    time::{interval, sleep},
-};
+use tokio::{sync::watch, task::JoinSet, time::sleep};
 
-pub use self::tls::{TlsError, TlsFiles};
 use self::{connection::Service, listener::Listener, rate_limit::RateLimit, state::App, tls::Tls};
+pub use self::{
+    probes::{Probed, Probes},
+    tls::{TlsError, TlsFiles},
+};
 use crate::store::Store;
-
-const SWEEP: Duration = Duration::from_secs(10);
-/// Probes come from few sources.
-const MAX_PROBE_CONNECTIONS: usize = 256;
 
 /// How to serve.
 #[derive(Clone, Debug)]
@@ -92,7 +88,7 @@ pub struct Server {
     app: Arc<App>,
     config: Config,
     public: Listener,
-    probes: Option<Listener>,
+    probes: Option<Probes>,
     tls: Option<Tls>,
 }
 
@@ -105,7 +101,7 @@ impl Server {
         let tls = config.tls.clone().map(Tls::new).transpose()?;
         let public = bind(config.listen, config.max_connections).await?;
         let probes = match config.probes_listen {
-            Some(address) => Some(bind(address, MAX_PROBE_CONNECTIONS).await?),
+            Some(address) => Some(Probes::bind(address).await?),
             None => None,
         };
         let rate_limit = config.rate_limit.map(|limit| RateLimit::new(limit, config.trusted_proxies.clone()));
@@ -126,7 +122,7 @@ impl Server {
     /// # Errors
     /// The system does not tell.
     pub fn probes_address(&self) -> Option<io::Result<SocketAddr>> {
-        self.probes.as_ref().map(Listener::address)
+        self.probes.as_ref().map(Probes::address)
     }
 
     /// Serves until `stop`, then drains. Probes are answered to the last.
@@ -143,13 +139,11 @@ impl Server {
         };
         // Ended when this is dropped: no task outlives the server.
         let mut background = JoinSet::new();
-        background.spawn(sweep(app.clone()));
         if let Some(tls) = tls {
             background.spawn(tls.follow());
         }
         if let Some(probes) = probes {
-            let service = Service { router: probes::router(app.clone()), tls: None, with_peer: false };
-            background.spawn(probes.serve(service, std::future::pending(), Duration::ZERO));
+            background.spawn(probes.serve(app.clone()));
         }
         let mut serving = JoinSet::new();
         serving.spawn(public.serve(service, until(ended), config.shutdown_grace));
@@ -162,7 +156,8 @@ impl Server {
                     sleep(config.shutdown_delay).await;
                 }
             }
-            result = background.join_next() => return Err(ServeError::Ended(result.and_then(Result::err))),
+            // Without TLS and probes there is nothing in the background.
+            Some(result) = background.join_next() => return Err(ServeError::Ended(result.err())),
             result = serving.join_next() => return Err(ServeError::Ended(result.and_then(Result::err))),
         }
         drop(end);
@@ -180,16 +175,6 @@ async fn bind(address: SocketAddr, max_connections: usize) -> Result<Listener, S
 /// Returns when the sender is gone.
 async fn until(mut ended: watch::Receiver<()>) {
     while ended.changed().await.is_ok() {}
-}
-
-async fn sweep(app: Arc<App>) {
-    let mut interval = interval(SWEEP);
-    loop {
-        interval.tick().await;
-        if let Some(limit) = &app.rate_limit {
-            limit.sweep();
-        }
-    }
 }
 
 /// The values of all `Authorization` headers.

@@ -48,7 +48,8 @@ impl Installation {
 
     pub(crate) async fn controller(&self) -> Result<Supervised> {
         let mut command = self.command();
-        command.arg("controller").arg("--config").arg(self.directory.join("config.yaml"));
+        command.args(["controller", "--probes-listen", "127.0.0.1:0", "--config"]);
+        command.arg(self.directory.join("config.yaml"));
         let process = Supervised::spawn(&command, self.directory.join("controller.log"))?;
         process.logged("at work", SOON).await?;
         Ok(process)

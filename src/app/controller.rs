@@ -1,6 +1,6 @@
 //! Start-up of `snaphook controller`.
 
-use std::{path::PathBuf, process::ExitCode, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use kube::Client;
@@ -8,8 +8,12 @@ use tokio::sync::watch;
 
 use crate::{
     config::Config,
-    controller::{leader::Candidate, run},
+    controller::{
+        leader::Candidate,
+        run::{self, Telemetry},
+    },
     file_watch::FileWatch,
+    http::{Probed, Probes},
     shutdown::Shutdown,
     telemetry::logging,
 };
@@ -23,6 +27,9 @@ pub struct Args {
     /// The operator's configuration (see docs/configuration.md); read again when it changes
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
+    /// Address for /livez, /readyz and /metrics; port 0 chooses a free one
+    #[arg(long, value_name = "ADDR:PORT", default_value = "0.0.0.0:8082")]
+    probes_listen: SocketAddr,
     /// How log lines look
     #[arg(long, value_enum, default_value_t)]
     log_format: logging::Format,
@@ -44,6 +51,9 @@ async fn work(args: Args) -> anyhow::Result<ExitCode> {
     let shutdown = Shutdown::on_signals().context("cannot listen for signals")?;
     let watch = FileWatch::files([&args.config], LOOK_AGAIN);
     let config = Config::read(&args.config).with_context(|| args.config.display().to_string())?;
+    let probes = Probes::bind(args.probes_listen).await?;
+    // Tests read this line.
+    println!("listening probes={}", probes.address()?);
     let kubeconfig = super::cluster("controller").await?;
     let realm = config.realm.namespace.clone().unwrap_or_else(|| kubeconfig.default_namespace.clone());
     let (client, lease_client) = clients(kubeconfig).context("cannot use the cluster's configuration")?;
@@ -52,7 +62,8 @@ async fn work(args: Args) -> anyhow::Result<ExitCode> {
     let election = config.leader_election.clone();
     let mut candidate = Candidate::new(lease_client, &realm, identity.clone(), election.clone());
     let (sender, current) = watch::channel(config);
-    let reconcile = || reconcile(client.clone(), &realm, current.clone(), &identity);
+    let telemetry = Telemetry::default();
+    let reconcile = || reconcile(client.clone(), &realm, current.clone(), &identity, &telemetry);
     let reload = reload(args.config, watch, sender);
     let lead = async {
         if election.enabled {
@@ -61,18 +72,36 @@ async fn work(args: Args) -> anyhow::Result<ExitCode> {
             tokio::select! { () = reconcile() => {}, () = shutdown.requested() => {} }
         }
     };
-    tokio::select! { () = lead => {}, () = reload => {} }
+    // Connections are accepted on the task of the work itself: where that stands still, /livez does not answer either.
+    let probes = probes.serve(Arc::new(telemetry.clone()));
+    tokio::select! { () = lead => {}, () = reload => {}, () = probes => {} }
     Ok(ExitCode::SUCCESS)
 }
 
 /// Reconciles under the configuration of the moment. Another one starts everything anew: that is safe at any point, and rare.
-async fn reconcile(client: Client, realm: &str, mut current: watch::Receiver<Config>, identity: &str) {
+async fn reconcile(
+    client: Client,
+    realm: &str,
+    mut current: watch::Receiver<Config>,
+    identity: &str,
+    telemetry: &Telemetry,
+) {
     loop {
         let config = current.borrow_and_update().clone();
         tokio::select! {
-            () = run::run(client.clone(), realm, &config, identity) => return,
+            () = run::run(client.clone(), realm, &config, identity, telemetry) => return,
             changed = current.changed() => if changed.is_err() { return },
         }
+    }
+}
+
+impl Probed for Telemetry {
+    fn ready(&self) -> Result<(), &'static str> {
+        self.overview.ready()
+    }
+
+    fn metrics(&self) -> String {
+        self.metrics.encode()
     }
 }
 

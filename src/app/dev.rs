@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc, time::Du
 use anyhow::Context as _;
 
 use crate::{
-    crd::check::Checker,
+    crd::{app_credential_crd, check::Checker},
     dev::{
         console::{Console, reachable},
         layout::Layout,
@@ -57,7 +57,7 @@ async fn work(args: Args) -> anyhow::Result<ExitCode> {
     let configuration = Configuration::open(&directory, format!("http://{address}"))
         .with_context(|| directory.join(CONFIG).display().to_string())?;
     let console = Console::new(&directory, address);
-    let driver = Driver::new(&directory, world, Checker::app_credential()?, configuration, console);
+    let driver = Driver::new(&directory, world, Checker::new(&app_credential_crd())?, configuration, console);
     let stop = async {
         shutdown.requested().await;
         Stop::AtOnce

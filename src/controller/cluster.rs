@@ -9,7 +9,7 @@ use kube::{
     core::{ApiResource, PartialObjectMeta},
     runtime::{
         events::{Event, EventType, Recorder},
-        reflector::{ObjectRef, Store},
+        reflector::ObjectRef,
     },
 };
 use serde_json::json;
@@ -25,7 +25,7 @@ use super::{
     },
     contest::Contests,
     secrets,
-    watches::Guarded,
+    watches::{Cache, Guarded, Listed},
 };
 use crate::{
     crd::{AppCredential, AppCredentialStatus, FIELD_MANAGER},
@@ -35,15 +35,24 @@ use crate::{
 /// What the watches keep in memory. Each holds our own objects only.
 pub struct Caches {
     /// The resources.
-    pub resources: Store<Guarded>,
+    pub resources: Cache<Guarded>,
     /// Client records.
-    pub records: Store<Secret>,
+    pub records: Cache<Secret>,
     /// Secrets for apps.
-    pub consumers: Store<Secret>,
+    pub consumers: Cache<Secret>,
     /// Secrets that may be referred to.
-    pub references: Store<Secret>,
+    pub references: Cache<Secret>,
     /// Namespaces, where the policy asks for their labels.
-    pub namespaces: Option<Store<PartialObjectMeta<Namespace>>>,
+    pub namespaces: Option<Cache<PartialObjectMeta<Namespace>>>,
+}
+
+impl Caches {
+    /// Whether each was filled.
+    pub fn listed(&self) -> impl Iterator<Item = &Listed> {
+        let Self { resources, records, consumers, references, namespaces } = self;
+        let secrets = [records, consumers, references].into_iter().map(Cache::listed);
+        std::iter::once(resources.listed()).chain(secrets).chain(namespaces.as_ref().map(Cache::listed))
+    }
 }
 
 /// The cluster, with one realm in it.
@@ -55,7 +64,7 @@ pub struct Cluster {
     /// What the watches know.
     pub caches: Caches,
     /// The resources of every namespace that is looked after, also those of other lanes.
-    pub all_resources: Arc<[Store<Guarded>]>,
+    pub all_resources: Arc<[Cache<Guarded>]>,
     /// Publishes Events.
     pub recorder: Recorder,
     /// Who rewrites our Secrets.
@@ -129,7 +138,7 @@ impl Cluster {
     }
 
     fn rivals(&self, resource: &AppCredential) -> fetch::Rivals {
-        let all: Vec<_> = self.all_resources.iter().flat_map(Store::state).collect();
+        let all: Vec<_> = self.all_resources.iter().flat_map(|resources| resources.state()).collect();
         fetch::rivals(resource, all.iter().filter_map(|guarded| guarded.0.as_ref().ok()))
     }
 

@@ -2,11 +2,28 @@
 
 use std::{
     collections::HashMap,
-    future::Future,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
+use super::{
+    app_credential::{
+        self, ApplyError, Entropy, KIND, World as _,
+        cleanup::cleanup,
+        status,
+        validate::{Reason, Refusal},
+    },
+    cluster::{Caches, Cluster, stored_record},
+    contest::Contests,
+    overview::{Overview, Watched},
+    signing_keys,
+    watches::{self, Cache, Guarded, Triggers},
+};
+use crate::{
+    config::Config,
+    crd::{AppCredential, AppCredentialSpec},
+    telemetry::metrics::controller::Metrics,
+};
 use futures::{StreamExt as _, future, stream};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
@@ -16,38 +33,43 @@ use kube::{
         applier,
         controller::{Action, Config as ApplierConfig},
         events::{Recorder, Reporter},
-        reflector::{ObjectRef, Store},
+        reflector::ObjectRef,
     },
-};
-
-use super::{
-    app_credential::{
-        self, ApplyError, Entropy, World as _,
-        cleanup::cleanup,
-        status,
-        validate::{Reason, Refusal},
-    },
-    cluster::{Caches, Cluster, stored_record},
-    contest::Contests,
-    signing_keys,
-    watches::{self, Guarded, Triggers},
-};
-use crate::{
-    config::Config,
-    crd::{AppCredential, AppCredentialSpec},
 };
 
 /// A missed event is repaired after this time at the latest.
 const RESYNC: Duration = Duration::from_mins(10);
 /// Events of one change come together, and caches catch up with our own writes meanwhile.
 const SETTLE: Duration = Duration::from_millis(10);
+/// The result of a run that did what it had to, as metrics name it.
+const OK: &str = "ok";
 const LONGEST_BACKOFF: Duration = Duration::from_mins(1);
 
+/// What the outside sees of the work.
+#[derive(Clone)]
+pub struct Telemetry {
+    /// Asked by probes and metrics.
+    pub overview: Arc<Overview>,
+    /// Told of every run over a resource.
+    pub metrics: Arc<Metrics>,
+}
+
+impl Default for Telemetry {
+    /// Of a controller that does not work yet.
+    fn default() -> Self {
+        let overview = Arc::new(Overview::default());
+        let asked = overview.clone();
+        let results: Vec<_> = [OK].into_iter().chain(ApplyError::REASONS).collect();
+        Self { overview, metrics: Arc::new(Metrics::new(&[KIND], &results, move || asked.state())) }
+    }
+}
+
 /// Reconciles everything that the configuration names, for as long as it is polled.
-pub async fn run(client: Client, realm_namespace: &str, config: &Config, instance: &str) {
-    tracing::info!(namespaces = ?config.watch_namespaces, "at work");
+pub async fn run(client: Client, realm_namespace: &str, config: &Config, instance: &str, telemetry: &Telemetry) {
     let keys = signing_keys::maintain(client.clone(), realm_namespace.to_owned(), config.clone());
-    let lanes = lanes(&client, realm_namespace, config, instance);
+    let lanes = lanes(&client, realm_namespace, config, instance, &telemetry.metrics);
+    let _at_work = telemetry.overview.work(lanes.iter().map(|lane| lane.work.watched()).collect());
+    tracing::info!(namespaces = ?config.watch_namespaces, "at work");
     future::join(keys, future::join_all(lanes.into_iter().map(Lane::run))).await;
 }
 
@@ -60,20 +82,21 @@ struct Lane {
 struct Work {
     cluster: Cluster,
     config: Config,
+    metrics: Arc<Metrics>,
     failures: Mutex<HashMap<ObjectRef<Guarded>, u32>>,
 }
 
-fn lanes(client: &Client, realm_namespace: &str, config: &Config, instance: &str) -> Vec<Lane> {
+fn lanes(client: &Client, realm_namespace: &str, config: &Config, instance: &str, metrics: &Arc<Metrics>) -> Vec<Lane> {
     let scopes: Vec<Option<&str>> = if config.watch_namespaces.is_empty() {
         vec![None]
     } else {
         config.watch_namespaces.iter().map(|namespace| Some(namespace.as_str())).collect()
     };
     let watched: Vec<_> = scopes.iter().map(|scope| watches::resources(scoped(client, *scope))).collect();
-    let all_resources: Arc<[Store<Guarded>]> = watched.iter().map(|(store, _)| store.clone()).collect();
+    let all_resources: Arc<[Cache<Guarded>]> = watched.iter().map(|(store, _)| store.clone()).collect();
     let reporter = Reporter { controller: "snaphook".into(), instance: Some(instance.to_owned()) };
     let recorder = Recorder::new(client.clone(), reporter);
-    let lane = |(scope, (resources, own)): (Option<&str>, (Store<Guarded>, Triggers))| {
+    let lane = |(scope, (resources, own)): (Option<&str>, (Cache<Guarded>, Triggers))| {
         let (records, of_records) = watches::records(client, realm_namespace, scope);
         let (consumers, of_consumers) = watches::consumers(scoped(client, scope), resources.clone());
         let (references, of_references) = watches::references(scoped(client, scope), resources.clone());
@@ -89,7 +112,8 @@ fn lanes(client: &Client, realm_namespace: &str, config: &Config, instance: &str
             recorder: recorder.clone(),
             contests: Contests::default(),
         };
-        let work = Work { cluster, config: config.clone(), failures: Mutex::default() };
+        let metrics = metrics.clone();
+        let work = Work { cluster, config: config.clone(), metrics, failures: Mutex::default() };
         Lane { work: Arc::new(work), triggers: stream::select_all(triggers).boxed() }
     };
     scopes.into_iter().zip(watched).map(lane).collect()
@@ -110,7 +134,7 @@ impl Lane {
             |guarded, work: Arc<Work>| Box::pin(async move { work.reconcile(&guarded).await }),
             |guarded, error, work| work.back_off(&guarded, error),
             work.clone(),
-            work.cluster.caches.resources.clone(),
+            (*work.cluster.caches.resources).clone(),
             triggers.map(Ok::<_, std::convert::Infallible>),
             ApplierConfig::default().concurrency(work.config.concurrency).debounce(SETTLE),
         );
@@ -121,13 +145,24 @@ impl Lane {
 impl Work {
     async fn reconcile(&self, guarded: &Guarded) -> Result<Action, ApplyError> {
         self.caches_are_whole().await;
+        let started = Instant::now();
+        let done = self.bring_up_to_date(guarded).await;
+        let result = done.as_ref().err().map_or(OK, ApplyError::reason);
+        self.metrics.reconciled(KIND, result, started.elapsed());
+        match done {
+            Err(ApplyError::Going { .. }) => Ok(self.forget(guarded)),
+            done => done,
+        }
+    }
+
+    async fn bring_up_to_date(&self, guarded: &Guarded) -> Result<Action, ApplyError> {
         let next = match &guarded.0 {
             Ok(resource) if resource.meta().deletion_timestamp.is_some() => {
                 cleanup(&self.cluster, resource).await?;
                 return Ok(self.forget(guarded));
             }
             Ok(resource) => {
-                app_credential::reconcile(&self.cluster, resource, &self.config, Timestamp::now(), entropy).await
+                app_credential::reconcile(&self.cluster, resource, &self.config, Timestamp::now(), entropy).await?
             }
             Err(invalid) => {
                 let resource = AppCredential {
@@ -139,30 +174,24 @@ impl Work {
                     cleanup(&self.cluster, &resource).await?;
                     return Ok(self.forget(guarded));
                 }
-                self.report_unreadable(&resource, &invalid.error).await.map(|()| None)
+                self.report_unreadable(&resource, &invalid.error).await?;
+                None
             }
         };
-        match next {
-            Ok(next) => {
-                self.lock_failures().remove(&ObjectRef::from_obj(guarded));
-                Ok(Action::requeue(pause_until(next, Timestamp::now())))
-            }
-            Err(ApplyError::Going { .. }) => Ok(self.forget(guarded)),
-            Err(error) => Err(error),
-        }
+        self.lock_failures().remove(&ObjectRef::from_obj(guarded));
+        Ok(Action::requeue(pause_until(next, Timestamp::now())))
+    }
+
+    fn watched(&self) -> Watched {
+        let caches = &self.cluster.caches;
+        Watched { resources: caches.resources.clone(), listed: caches.listed().cloned().collect() }
     }
 
     /// Nobody is judged by half of what is there.
     async fn caches_are_whole(&self) {
-        let Caches { resources: _, records, consumers, references, namespaces } = &self.cluster.caches;
-        for resources in &*self.cluster.all_resources {
-            whole(resources.wait_until_ready()).await;
-        }
-        whole(records.wait_until_ready()).await;
-        whole(consumers.wait_until_ready()).await;
-        whole(references.wait_until_ready()).await;
-        if let Some(namespaces) = namespaces {
-            whole(namespaces.wait_until_ready()).await;
+        let everywhere = self.cluster.all_resources.iter().map(Cache::listed);
+        for listed in everywhere.chain(self.cluster.caches.listed()) {
+            listed.wait().await;
         }
     }
 
@@ -227,13 +256,6 @@ impl Work {
             "removing the record of a resource that is gone"
         );
         self.cluster.delete_orphan(secret).await
-    }
-}
-
-async fn whole<E>(ready: impl Future<Output = Result<(), E>>) {
-    if ready.await.is_err() {
-        // The watch was dropped, so this work is about to be as well.
-        future::pending::<()>().await;
     }
 }
 

@@ -3,9 +3,11 @@
 use std::{
     collections::HashMap,
     hash::{DefaultHasher, Hash as _, Hasher as _},
+    ops::Deref,
+    sync::Arc,
 };
 
-use futures::{Stream, StreamExt as _, future, stream};
+use futures::{Stream, StreamExt as _, TryStreamExt as _, future, stream};
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::{
     Api, Client, Resource, ResourceExt as _,
@@ -18,6 +20,7 @@ use kube::{
     },
 };
 use serde::de::DeserializeOwned;
+use tokio::sync::SetOnce;
 
 use super::app_credential::fetch::{CONSUMER_LABEL, CONSUMER_VALUE, OWNER_ANNOTATION, consumer_name};
 use crate::{
@@ -57,19 +60,53 @@ impl Backoff for WatchBackoff {
     }
 }
 
-/// A watch that fills a store, and its events. `trim` drops what we never read.
+/// What a watch has seen.
+#[derive(Clone)]
+pub struct Cache<K: Resource<DynamicType = ()> + Clone + 'static> {
+    store: Store<K>,
+    listed: Listed,
+}
+
+/// Set when everything that there is was seen once. A store's own `wait_until_ready` wakes only the last who waits for it.
+pub type Listed = Arc<SetOnce<()>>;
+
+impl<K: Resource<DynamicType = ()> + Clone + 'static> Cache<K> {
+    /// Whether everything that there is was seen once.
+    #[must_use]
+    pub fn listed(&self) -> &Listed {
+        &self.listed
+    }
+}
+
+impl<K: Resource<DynamicType = ()> + Clone + 'static> Deref for Cache<K> {
+    type Target = Store<K>;
+
+    fn deref(&self) -> &Store<K> {
+        &self.store
+    }
+}
+
+/// A watch that fills a cache, and its events. `trim` drops what we never read.
 fn watch<K>(
     api: Api<K>,
     config: watcher::Config,
     what: &'static str,
     trim: fn(&mut K),
-) -> (Store<K>, impl Stream<Item = watcher::Event<K>> + Send + 'static)
+) -> (Cache<K>, impl Stream<Item = watcher::Event<K>> + Send + 'static)
 where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug + Send + Sync + 'static,
 {
     let (store, writer) = reflector::store();
+    let cache = Cache { store, listed: Listed::default() };
+    let listed = cache.listed.clone();
     let events = watcher(api, config).backoff(WatchBackoff::default()).modify(trim).reflect(writer);
-    (store, loud(events, what))
+    let events = events.inspect_ok(move |event| {
+        if matches!(event, watcher::Event::InitDone) {
+            // Not the first time after a break.
+            let _ = listed.set(());
+        }
+    });
+    (cache, loud(events, what))
 }
 
 /// Errors are said once until the watch is well again; the watch itself goes on.
@@ -114,7 +151,7 @@ fn objects<K: Send + 'static>(
 
 /// The resources. A deletion also wakes the ones that it stood in the way of.
 #[must_use]
-pub fn resources(api: Api<Guarded>) -> (Store<Guarded>, Triggers) {
+pub fn resources(api: Api<Guarded>) -> (Cache<Guarded>, Triggers) {
     let (store, events) = watch(api, config(), "AppCredentials", |guarded| guarded.meta_mut().managed_fields = None);
     let all = store.clone();
     let mut seen = HashMap::new();
@@ -181,7 +218,7 @@ fn is_held_up(guarded: &Guarded) -> bool {
 }
 
 /// Client records in the realm, of resources in one namespace or in all: a trigger is the resource that a record was made from.
-pub fn records(client: &Client, realm_namespace: &str, of_namespace: Option<&str>) -> (Store<Secret>, Triggers) {
+pub fn records(client: &Client, realm_namespace: &str, of_namespace: Option<&str>) -> (Cache<Secret>, Triggers) {
     let of_namespace = of_namespace.map(|name| format!(",{}={name}", record::NAMESPACE_LABEL)).unwrap_or_default();
     let selector = format!("{}={}{of_namespace}", record::LABEL, Kind::Client.as_str());
     let api = Api::namespaced(client.clone(), realm_namespace);
@@ -203,7 +240,7 @@ fn source_of(secret: &Secret) -> Option<ObjectRef<Guarded>> {
 
 /// Secrets for apps: a trigger is the resource that the owner annotation names. A deletion also wakes those that waited for the name.
 #[must_use]
-pub fn consumers(api: Api<Secret>, resources: Store<Guarded>) -> (Store<Secret>, Triggers) {
+pub fn consumers(api: Api<Secret>, resources: Cache<Guarded>) -> (Cache<Secret>, Triggers) {
     let selector = format!("{CONSUMER_LABEL}={CONSUMER_VALUE}");
     let (store, events) =
         watch(api, config().labels(&selector), "Secrets for apps", |secret| secret.metadata.managed_fields = None);
@@ -224,7 +261,7 @@ fn made_for(secret: &Secret) -> Option<ObjectRef<Guarded>> {
     Some(ObjectRef::new(name).within(&secret.namespace().unwrap_or_default()))
 }
 
-fn waiting_for(secret: &Secret, resources: &Store<Guarded>) -> Vec<ObjectRef<Guarded>> {
+fn waiting_for(secret: &Secret, resources: &Cache<Guarded>) -> Vec<ObjectRef<Guarded>> {
     let waits = |guarded: &Guarded| {
         let wanted = guarded.0.as_ref().is_ok_and(|resource| consumer_name(resource) == secret.name_any());
         wanted && guarded.meta().namespace == secret.metadata.namespace && is_held_up(guarded)
@@ -235,7 +272,7 @@ fn waiting_for(secret: &Secret, resources: &Store<Guarded>) -> Vec<ObjectRef<Gua
 
 /// Secrets that may be referred to: triggers are the resources that do.
 #[must_use]
-pub fn references(api: Api<Secret>, resources: Store<Guarded>) -> (Store<Secret>, Triggers) {
+pub fn references(api: Api<Secret>, resources: Cache<Guarded>) -> (Cache<Secret>, Triggers) {
     let selector = format!("{ALLOW_REFERENCE_LABEL}=true");
     let (store, events) = watch(api, config().labels(&selector), "Secrets that may be referred to", |secret| {
         secret.metadata.managed_fields = None;
@@ -259,7 +296,7 @@ pub fn references(api: Api<Secret>, resources: Store<Guarded>) -> (Store<Secret>
 
 /// Namespaces with their labels only: triggers are the resources in them.
 #[must_use]
-pub fn namespaces(client: &Client, resources: Store<Guarded>) -> (Store<PartialObjectMeta<Namespace>>, Triggers) {
+pub fn namespaces(client: &Client, resources: Cache<Guarded>) -> (Cache<PartialObjectMeta<Namespace>>, Triggers) {
     let api: Api<PartialObjectMeta<Namespace>> = Api::all(client.clone());
     let (store, events) = watch(api, config(), "Namespaces", |namespace| {
         namespace.metadata.managed_fields = None;

@@ -2,13 +2,11 @@
 
 #![allow(clippy::duplicated_attributes, reason = "each printcolumn has a type")]
 
-use std::collections::BTreeMap;
-
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Condition, Duration, condition::Time};
+use super::{Condition, DeletionPolicy, Duration, KeyName, SecretFrom, SecretTemplate, condition::Time};
 
 /// What a user declares: an OAuth 2.0 client for server-to-server calls (RFC 6749, section 4.4).
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -94,29 +92,10 @@ pub struct AppCredentialSpec {
     pub rotation: Option<Rotation>,
     /// How the Secret for the app looks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub secret_template: Option<SecretTemplate>,
+    pub secret_template: Option<SecretTemplate<SecretKeys>>,
     /// What happens to the Secret when this resource is deleted. Default: `Delete`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deletion_policy: Option<DeletionPolicy>,
-}
-
-/// Where a value of one's own comes from.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct SecretFrom {
-    /// A key of a Secret in the same namespace that carries the label `snaphook.dev/allow-reference: "true"`.
-    pub secret_key_ref: SecretKeyRef,
-}
-
-/// A key of a Secret in the same namespace.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct SecretKeyRef {
-    /// The Secret's name.
-    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
-    pub name: String,
-    /// The key in its data.
-    #[schemars(length(min = 1, max = 253), regex(pattern = r"^\.?[-_a-zA-Z0-9][-._a-zA-Z0-9]*$"))]
-    pub key: String,
 }
 
 /// How a generated client secret is replaced. The old one works beside the new one until the overlap ends.
@@ -135,96 +114,31 @@ pub struct Rotation {
     pub nonce: Option<String>,
 }
 
-/// How the Secret for the app looks.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct SecretTemplate {
-    /// The Secret's name. Default: `<name>-credential`.
-    #[schemars(
-        length(min = 1, max = 253),
-        regex(pattern = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$")
-    )]
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
-    /// The Secret's type. Default: `Opaque`. Immutable, as in Kubernetes.
-    #[schemars(length(min = 1, max = 253))]
-    #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
-    pub type_: Option<String>,
-    /// Labels of the Secret.
-    #[schemars(schema_with = "labels_schema")]
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub labels: Option<BTreeMap<String, String>>,
-    /// Annotations of the Secret.
-    #[schemars(schema_with = "annotations_schema")]
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub annotations: Option<BTreeMap<String, String>>,
-    /// Other names for the Secret's keys, such as `clientId: CLIENT_ID`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub keys: Option<SecretKeys>,
-}
-
-fn labels_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-    schemars::json_schema!({
-        "type": "object",
-        "maxProperties": 32,
-        "additionalProperties": {
-            "type": "string",
-            "maxLength": 63,
-            "pattern": "^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$",
-        },
-    })
-}
-
-fn annotations_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-    schemars::json_schema!({
-        "type": "object",
-        "maxProperties": 32,
-        "additionalProperties": { "type": "string", "maxLength": 1024 },
-    })
-}
-
 /// Other names for the keys of the Secret for the app.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SecretKeys {
     /// Default: `client-id`.
-    #[schemars(length(min = 1, max = 253), regex(pattern = r"^\.?[-_a-zA-Z0-9][-._a-zA-Z0-9]*$"))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub client_id: Option<String>,
+    pub client_id: Option<KeyName>,
     /// Default: `client-secret`.
-    #[schemars(length(min = 1, max = 253), regex(pattern = r"^\.?[-_a-zA-Z0-9][-._a-zA-Z0-9]*$"))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub client_secret: Option<String>,
+    pub client_secret: Option<KeyName>,
     /// The former secret during a rotation's overlap. Default: `client-secret-previous`.
-    #[schemars(length(min = 1, max = 253), regex(pattern = r"^\.?[-_a-zA-Z0-9][-._a-zA-Z0-9]*$"))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub client_secret_previous: Option<String>,
+    pub client_secret_previous: Option<KeyName>,
     /// Default: `issuer`.
-    #[schemars(length(min = 1, max = 253), regex(pattern = r"^\.?[-_a-zA-Z0-9][-._a-zA-Z0-9]*$"))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub issuer: Option<String>,
+    pub issuer: Option<KeyName>,
     /// Default: `token-url`.
-    #[schemars(length(min = 1, max = 253), regex(pattern = r"^\.?[-_a-zA-Z0-9][-._a-zA-Z0-9]*$"))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub token_url: Option<String>,
+    pub token_url: Option<KeyName>,
     /// Default: `introspection-url`.
-    #[schemars(length(min = 1, max = 253), regex(pattern = r"^\.?[-_a-zA-Z0-9][-._a-zA-Z0-9]*$"))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub introspection_url: Option<String>,
+    pub introspection_url: Option<KeyName>,
     /// Default: `jwks-url`.
-    #[schemars(length(min = 1, max = 253), regex(pattern = r"^\.?[-_a-zA-Z0-9][-._a-zA-Z0-9]*$"))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub jwks_url: Option<String>,
-}
-
-/// What happens to the Secret when this resource is deleted. Default: `Delete`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum DeletionPolicy {
-    /// It goes with the resource.
-    #[default]
-    Delete,
-    /// It stays, and a resource of the same name that is applied later takes its value over.
-    Retain,
+    pub jwks_url: Option<KeyName>,
 }
 
 /// What Snaphook reports.

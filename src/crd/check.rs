@@ -1,12 +1,13 @@
 //! Flow 1, pure: refuses what the API server would refuse, without one: for `snaphook dev` and for tests.
 //!
 //! In the API server's order: metadata, then the schema, and only for an object that fits the schema the CEL rules. One set of
-//! fixtures, `tests/fixtures/app-credential`, holds this and a real API server to the same verdicts.
+//! fixtures, `tests/fixtures`, holds this and a real API server to the same verdicts.
 
 mod metadata;
 mod place;
 mod schema;
 
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::core::cel::{CompiledSchema, Validator as CelValidator, compile_schema};
 use serde_json::Value;
 
@@ -48,12 +49,11 @@ pub struct CheckerError {
 }
 
 impl Checker {
-    /// For `AppCredential`.
+    /// For the kind that a CRD of ours defines.
     ///
     /// # Errors
-    /// [`CheckerError`]; a test makes one.
-    pub fn app_credential() -> Result<Self, CheckerError> {
-        let crd = super::app_credential_crd();
+    /// [`CheckerError`]; a test makes one for each kind.
+    pub fn new(crd: &CustomResourceDefinition) -> Result<Self, CheckerError> {
         let kind = crd.spec.names.kind.clone();
         let error = |problem: String| CheckerError { kind: kind.clone(), problem };
         let version = crd.spec.versions.first().and_then(|version| version.schema.as_ref());

@@ -4,21 +4,36 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::CustomResourceExt as _;
 use serde_json::{Value, json};
 
-use super::AppCredential;
+use super::{
+    AppCredential, Webhook, WebhookCredential,
+    rules::{self, Placed},
+};
 
 /// Every CRD, in the order in which they are printed.
 ///
 /// # Panics
-/// Never: the derived CRD has one version with a schema; a test generates it.
+/// Never: each derived CRD has one version with a schema; a test generates them.
 #[must_use]
 pub fn all() -> Vec<CustomResourceDefinition> {
-    vec![app_credential()]
+    vec![app_credential(), webhook_credential(), webhook()]
 }
 
 /// The CRD of [`AppCredential`].
 #[must_use]
 pub fn app_credential() -> CustomResourceDefinition {
-    complete(AppCredential::crd(), &app_credential_rules(), &app_credential_spec_rules())
+    complete(AppCredential::crd(), &rules::app_credential::rules())
+}
+
+/// The CRD of [`WebhookCredential`].
+#[must_use]
+pub fn webhook_credential() -> CustomResourceDefinition {
+    complete(WebhookCredential::crd(), &rules::webhook_credential::rules())
+}
+
+/// The CRD of [`Webhook`].
+#[must_use]
+pub fn webhook() -> CustomResourceDefinition {
+    complete(Webhook::crd(), &rules::webhook::rules())
 }
 
 /// The CRDs as one YAML stream, as `kubectl apply -f -` reads it.
@@ -34,114 +49,19 @@ pub fn to_yaml() -> Result<String, serde_yaml::ser::Error> {
     Ok(yaml)
 }
 
-fn rule(expression: &str, field: &str, message: &str) -> Value {
-    let mut rule = json!({ "rule": expression, "message": message });
-    if !field.is_empty() {
-        rule["fieldPath"] = json!(field);
-    }
-    rule
-}
-
-/// Rules on the whole object.
-fn app_credential_rules() -> Vec<Value> {
-    vec![rule(
-        "(has(self.spec.secretTemplate) && has(self.spec.secretTemplate.name)) || size(self.metadata.name) <= 242",
-        "",
-        "metadata.name: longer than 242 characters leaves no room for the Secret's name <name>-credential; shorten it or set spec.secretTemplate.name",
-    )]
-}
-
-/// Rules on the spec. What needs a clock or another object is checked in `controller::app_credential::validate`.
-fn app_credential_spec_rules() -> Vec<Value> {
-    const OWN: &str = "(has(self.secretFrom) || has(self.secretHash))";
-    vec![
-        rule(
-            "!(has(self.secretFrom) && has(self.secretHash))",
-            ".secretHash",
-            "spec.secretHash: cannot be set together with spec.secretFrom; remove one of them",
-        ),
-        rule(
-            &format!("!(has(self.rotation) && {OWN})"),
-            ".rotation",
-            "spec.rotation: a secret of one's own (spec.secretFrom, spec.secretHash) is replaced by changing it; remove spec.rotation",
-        ),
-        rule(
-            "!has(self.tokenLifetime) || (duration(self.tokenLifetime) >= duration('30s') && duration(self.tokenLifetime) <= duration('24h'))",
-            ".tokenLifetime",
-            "spec.tokenLifetime: must be from 30s to 24h",
-        ),
-        rule(
-            "!has(self.rotation) || !has(self.rotation.interval) || (duration(self.rotation.interval) >= duration('1m') && duration(self.rotation.interval) <= duration('87600h'))",
-            ".rotation.interval",
-            "spec.rotation.interval: must be from 1m to 87600h (ten years)",
-        ),
-        rule(
-            "!has(self.rotation) || !has(self.rotation.overlap) || duration(self.rotation.overlap) <= duration('8760h')",
-            ".rotation.overlap",
-            "spec.rotation.overlap: must be 8760h (a year) at most",
-        ),
-        rule(
-            "!has(self.rotation) || !has(self.rotation.interval) || !has(self.rotation.overlap) || duration(self.rotation.overlap) <= duration(self.rotation.interval)",
-            ".rotation.overlap",
-            "spec.rotation.overlap: must not be longer than spec.rotation.interval",
-        ),
-        rule(
-            "(has(self.clientId) ? self.clientId : '') == (has(oldSelf.clientId) ? oldSelf.clientId : '')",
-            ".clientId",
-            "spec.clientId: cannot be changed, added or removed; delete the resource and create it anew",
-        ),
-        rule(
-            "(has(self.secretTemplate) && has(self.secretTemplate.type) ? self.secretTemplate.type : 'Opaque') == (has(oldSelf.secretTemplate) && has(oldSelf.secretTemplate.type) ? oldSelf.secretTemplate.type : 'Opaque')",
-            ".secretTemplate.type",
-            "spec.secretTemplate.type: cannot be changed, as in Kubernetes; delete the resource and create it anew",
-        ),
-        rule(
-            "!has(self.secretTemplate) || !has(self.secretTemplate.type) || !(self.secretTemplate.type.startsWith('snaphook.dev/') || self.secretTemplate.type in ['kubernetes.io/service-account-token', 'bootstrap.kubernetes.io/token', 'helm.sh/release.v1'])",
-            ".secretTemplate.type",
-            "spec.secretTemplate.type: Kubernetes, Helm or Snaphook gives Secrets of this type a meaning of its own; choose another, such as Opaque",
-        ),
-        rule(
-            "!has(self.secretTemplate) || !has(self.secretTemplate.labels) || self.secretTemplate.labels.all(key, size(key) <= 317 && key.matches('^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$') && !key.startsWith('snaphook.dev/'))",
-            ".secretTemplate.labels",
-            "spec.secretTemplate.labels: keys must be Kubernetes label keys outside snaphook.dev/",
-        ),
-        rule(
-            "!has(self.secretTemplate) || !has(self.secretTemplate.annotations) || self.secretTemplate.annotations.all(key, size(key) <= 317 && key.matches('^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$') && !key.startsWith('snaphook.dev/'))",
-            ".secretTemplate.annotations",
-            "spec.secretTemplate.annotations: keys must be Kubernetes annotation keys outside snaphook.dev/",
-        ),
-    ]
-}
-
-/// Rules on `spec.secretTemplate.keys`: all values lie in one Secret, so each needs a key of its own.
-fn secret_keys_rules() -> Vec<Value> {
-    let keys = [
-        ("clientId", "client-id"),
-        ("clientSecret", "client-secret"),
-        ("clientSecretPrevious", "client-secret-previous"),
-        ("issuer", "issuer"),
-        ("tokenUrl", "token-url"),
-        ("introspectionUrl", "introspection-url"),
-        ("jwksUrl", "jwks-url"),
-    ];
-    let names = keys.map(|(field, default)| format!("has(self.{field}) ? self.{field} : '{default}'"));
-    let names = format!("[{}]", names.join(", "));
-    vec![rule(
-        &format!("{names}.all(name, {names}.exists_one(other, other == name))"),
-        "",
-        "spec.secretTemplate.keys: two values would lie under one key; give each a name of its own",
-    )]
-}
-
 /// Adds what the derive does not write: CEL rules, and the default status that lets `kubectl wait` and Argo CD see a
 /// resource before its first reconcile.
-fn complete(crd: CustomResourceDefinition, object_rules: &[Value], spec_rules: &[Value]) -> CustomResourceDefinition {
+fn complete(crd: CustomResourceDefinition, rules: &[Placed]) -> CustomResourceDefinition {
     let Ok(mut value) = serde_json::to_value(&crd) else { return crd };
     let schema = &mut value["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
-    schema["x-kubernetes-validations"] = json!(object_rules);
-    schema["properties"]["spec"]["x-kubernetes-validations"] = json!(spec_rules);
-    schema["properties"]["spec"]["properties"]["secretTemplate"]["properties"]["keys"]["x-kubernetes-validations"] =
-        json!(secret_keys_rules());
+    for (place, rules) in rules {
+        node(schema, place)["x-kubernetes-validations"] = json!(rules);
+    }
     schema["properties"]["status"]["default"] = json!({ "observedGeneration": -1 });
     serde_json::from_value(value).unwrap_or(crd)
+}
+
+fn node<'a>(schema: &'a mut Value, place: &str) -> &'a mut Value {
+    let fields = place.split('.').filter(|field| !field.is_empty());
+    fields.fold(schema, |schema, field| &mut schema["properties"][field])
 }

@@ -9,7 +9,7 @@ mod value;
 use hyper::{HeaderMap, header::HeaderName, header::HeaderValue};
 use zeroize::Zeroizing;
 
-pub use field::{FieldError, check_field_name, check_headers, check_value};
+pub use field::{FieldError, RESERVED, check_field_name, check_headers, check_value};
 pub(super) use field::{folded, reserved};
 pub use value::{Part, PartError, value_of};
 

@@ -197,7 +197,7 @@ const EXTRACT: &str = r#"sed 's/.*"access_token":"\([^"]*\)".*/\1/'"#;
 fn authentication(resource: &AppCredential) -> String {
     let keys = resource.spec.secret_template.as_ref().and_then(|template| template.keys.clone()).unwrap_or_default();
     let (id, secret) = (keys.client_id, keys.client_secret);
-    let (id, secret) = (id.as_deref().unwrap_or("client-id"), secret.as_deref().unwrap_or("client-secret"));
+    let (id, secret) = (id.map_or("client-id".into(), |key| key.0), secret.map_or("client-secret".into(), |key| key.0));
     format!(r#"--data-urlencode client_id@"$secret/{id}" --data-urlencode client_secret@"$secret/{secret}""#)
 }
 

@@ -24,7 +24,7 @@ use super::{
 use crate::{
     config::{Config, ConfigError},
     controller::app_credential::{self, ApplyError, Entropy, cleanup::cleanup, status::Note},
-    crd::{AppCredential, Condition, app_credential::DeletionPolicy, check::Checker, condition::ConditionStatus},
+    crd::{AppCredential, Condition, DeletionPolicy, check::Checker, condition::ConditionStatus},
     file_watch::FileWatch,
     store::Store,
 };

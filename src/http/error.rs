@@ -10,7 +10,7 @@ use axum::{
 
 use super::reply;
 use crate::{
-    telemetry::metrics::Reason,
+    telemetry::metrics::server::Reason,
     token::{Code, IssueError, Refusal},
 };
 

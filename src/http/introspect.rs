@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use super::{error::HttpError, form, reply, state::App};
 use crate::{
     store::Snapshot,
-    telemetry::metrics::Introspection,
+    telemetry::metrics::server::Introspection,
     token::{Code, Form, KeySet, Refusal, authenticate},
 };
 

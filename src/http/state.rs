@@ -11,10 +11,10 @@ use std::{
 use arc_swap::Guard;
 use axum::http::request::Parts;
 
-use super::{error::HttpError, rate_limit::RateLimit, seen::SeenTokens};
+use super::{error::HttpError, probes::Probed, rate_limit::RateLimit, seen::SeenTokens};
 use crate::{
     store::{Snapshot, Store},
-    telemetry::metrics::Metrics,
+    telemetry::metrics::server::Metrics,
 };
 
 /// State of the server.
@@ -48,8 +48,15 @@ impl App {
         }
     }
 
-    /// Whether requests should be sent here, or why not.
-    pub(super) fn ready(&self) -> Result<(), &'static str> {
+    /// From now on the server is not ready.
+    pub(super) fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Probed for App {
+    /// Whether requests should be sent here.
+    fn ready(&self) -> Result<(), &'static str> {
         if self.draining.load(Ordering::Relaxed) {
             return Err("shutting down");
         }
@@ -61,8 +68,7 @@ impl App {
         }
     }
 
-    /// From now on the server is not ready.
-    pub(super) fn drain(&self) {
-        self.draining.store(true, Ordering::Relaxed);
+    fn metrics(&self) -> String {
+        self.metrics.encode()
     }
 }

@@ -34,7 +34,7 @@ impl Verified {
     /// The answer to introspection while the token is active (RFC 7662, section 2.2).
     #[must_use]
     pub fn answer(&self) -> String {
-        let Claims { iss, sub, client_id, aud, scope, iat, exp, jti, namespace, r#gen: _ } = &self.claims;
+        let Claims { iss, sub, client_id, aud, scope, iat, iat_nanos: _, exp, jti, namespace, r#gen: _ } = &self.claims;
         serde_json::json!({
             "active": true,
             "scope": scope,
@@ -65,16 +65,13 @@ impl Verified {
 impl Client {
     /// Whether a token with these claims is of this life of the credential.
     fn stands_behind(&self, claims: &Claims, now: Timestamp) -> bool {
-        self.is_active(now) && self.record.generation.as_str() == claims.r#gen && !self.has_ended(claims.iat, now)
+        self.is_active(now) && self.record.generation.as_str() == claims.r#gen && !self.has_ended(claims, now)
     }
 
-    /// `tokensNotBefore`: its fraction counts upwards, as a token of that second may be older. So a token issued in the
-    /// same second but after that moment is dead from birth; the next one is not.
-    fn has_ended(&self, iat: i64, now: Timestamp) -> bool {
-        self.record.tokens_not_before.is_some_and(|moment| {
-            let whole = moment.as_second() + i64::from(moment.subsec_nanosecond() > 0);
-            moment <= now && iat < whole
-        })
+    /// `tokensNotBefore`, once it has come: what was issued before is dead, what was issued then or later is not.
+    fn has_ended(&self, claims: &Claims, now: Timestamp) -> bool {
+        let ended = |moment| moment <= now && claims.issued_at().is_none_or(|issued| issued < moment);
+        self.record.tokens_not_before.is_some_and(ended)
     }
 
     /// Whether this client, as a caller of introspection, is told about a token with these claims.
@@ -134,15 +131,32 @@ mod tests {
 
     #[test]
     fn tokens_not_before_ends_older_tokens_once_it_has_come() {
-        let with = |millisecond: i64| {
-            move |record: &mut ClientRecord| {
-                record.tokens_not_before = Some(Timestamp::from_millisecond(millisecond).unwrap());
-            }
+        let with = |second: i64| move |record: &mut ClientRecord| record.tokens_not_before = Some(at(second));
+        assert!(active(ISSUED + 9, with(ISSUED + 10)), "not yet");
+        assert!(!active(ISSUED + 10, with(ISSUED + 10)));
+        assert!(active(ISSUED + 10, with(ISSUED)), "issued at that very moment");
+    }
+
+    #[test]
+    fn within_its_second_tokens_not_before_divides_before_from_after() {
+        let nanosecond = |nanosecond: i128| Timestamp::from_nanosecond(1_000_000_000_000 + nanosecond).unwrap();
+        let moment = nanosecond(500_000_001);
+        let credential = Arc::new(client("ns.app", |record| record.tokens_not_before = Some(moment)));
+        let clients = HashMap::from([("ns.app".into(), credential.clone())]);
+        let active = |issued: Timestamp, now: Timestamp| {
+            let (keys, mut token) = (keys(|_| {}), String::new());
+            let form = Form::parse(b"grant_type=client_credentials").ok().unwrap();
+            issue(&credential, &keys, &form, issued, [0; 16], &mut token).unwrap();
+            verify(&keys, &token, now).unwrap().is_active(&keys, &clients, now)
         };
-        assert!(active(ISSUED + 9, with((ISSUED + 10) * 1_000)), "not yet");
-        assert!(!active(ISSUED + 10, with((ISSUED + 10) * 1_000)));
-        assert!(active(ISSUED + 10, with(ISSUED * 1_000)), "issued in that very second");
-        assert!(!active(ISSUED + 10, with(ISSUED * 1_000 + 1)));
+        let before = nanosecond(500_000_000);
+        assert!(active(before, before), "the moment has not come");
+        for now in [moment, at(1_001), at(1_100)] {
+            assert!(!active(before, now), "issued before, at {now}");
+            assert!(active(moment, now), "issued then, at {now}");
+        }
+        let after = nanosecond(500_000_002);
+        assert!(active(after, after), "issued after");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Flow 2, pure: what stands in a token (RFC 9068, section 2.2).
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// The claims of a token that was verified.
@@ -17,6 +18,9 @@ pub struct Claims {
     pub scope: String,
     /// When it was issued, in seconds.
     pub iat: i64,
+    /// The nanoseconds that `iat` leaves out: `tokensNotBefore` may fall into the second of a token, and still divides before from after.
+    #[serde(default)]
+    pub iat_nanos: i32,
     /// From when on it no longer counts, in seconds.
     pub exp: i64,
     /// 128 random bits in base64url.
@@ -25,6 +29,14 @@ pub struct Claims {
     pub namespace: String,
     /// The generation of the credential.
     pub r#gen: String,
+}
+
+impl Claims {
+    /// When it was issued, exactly. Nothing where the claims say no moment.
+    #[must_use]
+    pub fn issued_at(&self) -> Option<Timestamp> {
+        Timestamp::new(self.iat, self.iat_nanos).ok()
+    }
 }
 
 /// One audience or several, in the form in which the token has it.

@@ -58,7 +58,7 @@ pub fn issue<'a>(
     let scope = client.scopes.grant(form.get("scope"))?;
     let key = keys.signing(now).ok_or(IssueError::NoKey)?;
 
-    let iat = now.as_second();
+    let (iat, nanos) = (now.as_second(), now.subsec_nanosecond());
     let exp = iat.saturating_add(i64::from(client.record.token_lifetime_seconds));
     let exp = client.record.expires_at.map_or(exp, |end| exp.min(end.as_second()));
     let issuer = keys.issuer_json();
@@ -66,7 +66,7 @@ pub fn issue<'a>(
     // Every part is JSON already. Writing to a string cannot fail.
     let _ = write!(
         claims,
-        r#"{{"iss":{issuer},{},"aud":{audience},"scope":{scope},"iat":{iat},"exp":{exp},"jti":""#,
+        r#"{{"iss":{issuer},{},"aud":{audience},"scope":{scope},"iat":{iat},"iat_nanos":{nanos},"exp":{exp},"jti":""#,
         client.claims
     );
     URL_SAFE_NO_PAD.encode_string(jti, &mut claims);
@@ -111,10 +111,10 @@ mod tests {
     fn a_token_says_all_that_rfc_9068_wants() {
         let client = client("ns.\"app\\", |_| {});
         let claims = claims(&client, "grant_type=client_credentials&scope=orders:read");
-        let Claims { iss, sub, client_id, aud, scope, iat, exp, jti, namespace, r#gen } = claims;
+        let Claims { iss, sub, client_id, aud, scope, iat, iat_nanos, exp, jti, namespace, r#gen } = claims;
         assert_eq!((iss.as_str(), sub.as_str(), client_id.as_str()), (ISSUER, "ns.\"app\\", "ns.\"app\\"));
         assert_eq!((aud, scope.as_str()), (Audience::One(ISSUER.to_owned()), "orders:read"));
-        assert_eq!((iat, exp), (1_000, 1_300));
+        assert_eq!((iat, iat_nanos, exp), (1_000, 0, 1_300));
         assert_eq!((jti.as_str(), namespace.as_str()), ("AQEBAQEBAQEBAQEBAQEBAQ", "ns"));
         assert_eq!(r#gen, client.record.generation.as_str());
     }

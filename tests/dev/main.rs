@@ -8,9 +8,9 @@
 #[path = "../fixtures/cases.rs"]
 mod cases;
 
-mod app_credential_rules;
 mod edits;
 mod laptop;
 mod quickstart;
+mod rules;
 mod secrets;
 mod state;

@@ -123,6 +123,7 @@ async fn run(scenario: Scenario, cut: Option<(usize, Side)>) -> Outcome {
 }
 
 /// At every moment at which a Secret of an app exists, the record accepts its client secret.
+/// Where the Secret was written before the record, this failed while creating, making anew, replacing and rotating.
 async fn secrets_work(t: &Tenant<'_>, ended: &AtomicBool) {
     while !ended.load(Ordering::Relaxed) {
         for name in ["app-credential", "other"] {

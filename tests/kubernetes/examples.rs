@@ -16,7 +16,8 @@ async fn every_example_is_applied_and_becomes_ready() {
     let yaml = format!("realm: {{namespace: {realm}, issuer: 'https://x'}}\npolicy: {{rules: [{rule}]}}\n");
     fs::write(&config, yaml).unwrap();
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_snaphook"));
-    command.env("KUBECONFIG", plane.kubeconfig()).arg("controller").arg("--config").arg(&config);
+    command.env("KUBECONFIG", plane.kubeconfig());
+    command.args(["controller", "--probes-listen", "127.0.0.1:0", "--config"]).arg(&config);
     let controller = Supervised::spawn(&command, config.with_file_name("controller.log")).unwrap();
     controller.logged("at work", SOON).await.unwrap();
 

@@ -9,7 +9,6 @@
 #[path = "../fixtures/cases.rs"]
 mod cases;
 
-mod app_credential_rules;
 mod budget;
 mod canary;
 mod crash;
@@ -20,9 +19,11 @@ mod leader;
 mod names;
 mod own_secret;
 mod policy;
+mod probes;
 mod revocation;
 mod rights;
 mod rotation;
+mod rules;
 mod secret_faults;
 mod store;
 mod template;

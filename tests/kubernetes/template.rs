@@ -34,6 +34,23 @@ spec:
     until("rotated", || async { value(&t.secret("settings").await, "OLD") == first }).await;
 }
 
+/// The rules of the CRD say which keys the API server asks for; here it is asked.
+#[tokio::test]
+async fn types_with_keys_that_kubernetes_asks_for_are_made_with_them() {
+    let t = Tenant::new("typed").await;
+    for (name, type_, keys) in [
+        ("basic", "kubernetes.io/basic-auth", "{clientId: username, clientSecret: password}"),
+        ("password", "kubernetes.io/basic-auth", "{clientSecret: password}"),
+        ("ssh", "kubernetes.io/ssh-auth", "{clientSecret: ssh-privatekey}"),
+    ] {
+        let template = format!("{{type: {type_}, keys: {keys}}}");
+        t.apply(&format!("{{kind: AppCredential, metadata: {{name: {name}}}, spec: {{secretTemplate: {template}}}}}"))
+            .await;
+        t.ready(name).await;
+        assert_eq!(t.secret(&format!("{name}-credential")).await.type_.as_deref(), Some(type_));
+    }
+}
+
 #[tokio::test]
 async fn another_name_moves_the_secret_without_changing_its_value() {
     let t = Tenant::new("rename").await;

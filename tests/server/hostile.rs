@@ -72,9 +72,13 @@ fn ten_thousand_parameters_are_refused_at_once() {
 fn floods_of_headers_are_refused() {
     let (_realm, server) = start();
     let many = (0..101).fold(Request::get("/oauth/jwks"), |request, n| request.header(&format!("X-{n}"), "1"));
-    assert_eq!(server.send(&many).status, 431);
+    // hyper answers these itself, and has no hook for a body; README.md says so.
+    let bare = (431, "");
+    let response = server.send(&many);
+    assert_eq!((response.status, &*response.body), bare);
     let long = Request::get("/oauth/jwks").header("X-Long", &"x".repeat(33 * 1024));
-    assert_eq!(server.send(&long).status, 431);
+    let response = server.send(&long);
+    assert_eq!((response.status, &*response.body), bare);
     let fits = Request::get("/oauth/jwks").header("X-Long", &"x".repeat(20 * 1024));
     assert_eq!(server.send(&fits).status, 200);
 }
@@ -87,7 +91,8 @@ fn what_is_not_http_is_refused() {
     {
         let mut connection = Connection::open(server.public);
         connection.write(bytes);
-        assert_eq!(connection.response("GET").status, 400);
+        let response = connection.response("GET");
+        assert_eq!((response.status, &*response.body), (400, ""));
     }
     let mut connection = Connection::open(server.public);
     connection.write(b"POST /oauth/token HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n");

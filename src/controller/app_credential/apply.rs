@@ -93,6 +93,9 @@ pub enum ApplyError {
 }
 
 impl ApplyError {
+    /// All that [`Self::reason`] may be.
+    pub const REASONS: [&str; 4] = ["Conflict", "Going", "Refused", "Unreachable"];
+
     /// A bounded name for metrics and logs.
     #[must_use]
     pub fn reason(&self) -> &'static str {

@@ -2,6 +2,10 @@
 
 use jiff::{SignedDuration, Timestamp};
 use kube::{Resource as _, ResourceExt as _};
+use serde::de::{
+    DeserializeOwned, IntoDeserializer as _,
+    value::{self, StrDeserializer},
+};
 
 use super::{
     Entropy, Observed,
@@ -103,6 +107,38 @@ pub fn of_unreadable(
     let resource = AppCredential { status: Some(before.clone()), ..resource.clone() };
     let AppCredentialStatus { observed_generation, conditions, .. } = refused(&resource, None, refusal, now).status;
     AppCredentialStatus { observed_generation, conditions, ..before }
+}
+
+/// Type, status and reason of a condition.
+pub type Words = (&'static str, &'static str, &'static str);
+
+/// The conditions of a resource that does not parse, and neither does its status.
+pub const WORDS_OF_UNREADABLE: [Words; 2] =
+    [(READY, "False", Reason::InvalidResource.as_str()), (STALLED, "True", Reason::InvalidResource.as_str())];
+
+/// The conditions in words that this program knows: a status may say anything, and labels of metrics must stay few.
+#[must_use]
+pub fn words(status: Option<&AppCredentialStatus>) -> Vec<Words> {
+    let conditions = status.map(|status| &*status.conditions).unwrap_or_default();
+    if conditions.is_empty() {
+        return vec![(READY, ConditionStatus::Unknown.as_str(), "Pending")];
+    }
+    let known = conditions.iter().filter_map(|condition| {
+        let type_ = [READY, RECONCILING, STALLED].into_iter().find(|known| *known == condition.type_)?;
+        Some((type_, condition.status.as_str(), known_reason(&condition.reason)))
+    });
+    known.collect()
+}
+
+fn known_reason(word: &str) -> &'static str {
+    let refusal = known::<Reason>(word).map(Reason::as_str);
+    refusal.or_else(|| known(word).map(state_reason)).unwrap_or("Other")
+}
+
+/// One of the words of an enum.
+fn known<T: DeserializeOwned>(word: &str) -> Option<T> {
+    let word: StrDeserializer<'_, value::Error> = word.into_deserializer();
+    T::deserialize(word).ok()
 }
 
 fn prior(resource: &AppCredential, observed: &Observed, now: Timestamp) -> Option<ClientRecord> {
@@ -251,4 +287,32 @@ fn note(news: News, valid: &Validated) -> Note {
         News::Expired => (true, "Expired", format!("client {client_id} has expired")),
     };
     Note { warning, reason, message }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn conditions_are_told_in_few_words() {
+        let condition = |type_: &str, reason: &str| Condition {
+            type_: type_.into(),
+            status: ConditionStatus::True,
+            observed_generation: 1,
+            last_transition_time: Time::new(Timestamp::UNIX_EPOCH),
+            reason: reason.into(),
+            message: String::new(),
+        };
+        let conditions = vec![
+            condition("Ready", "Revoked"),
+            condition("Stalled", "SecretTooShort"),
+            condition("Reconciling", "team-a"),
+            condition("Invented", "Active"),
+        ];
+        let status = AppCredentialStatus { conditions, ..AppCredentialStatus::default() };
+        let expected =
+            [("Ready", "True", "Revoked"), ("Stalled", "True", "SecretTooShort"), ("Reconciling", "True", "Other")];
+        assert_eq!(words(Some(&status)), expected);
+        assert_eq!(words(None), [("Ready", "Unknown", "Pending")]);
+    }
 }

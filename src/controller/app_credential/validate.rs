@@ -9,6 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Resource as _, ResourceExt as _};
 use secrecy::SecretString;
+use serde::Deserialize;
 
 use super::{
     KIND, Observed,
@@ -17,10 +18,7 @@ use super::{
 use crate::{
     config::Config,
     controller::policy::{self, INTROSPECT_SCOPE},
-    crd::{
-        ALLOW_REFERENCE_LABEL, AppCredential,
-        app_credential::{DeletionPolicy, SecretKeys, SecretTemplate},
-    },
+    crd::{ALLOW_REFERENCE_LABEL, AppCredential, DeletionPolicy, KeyName, SecretTemplate, app_credential::SecretKeys},
     record::{ClientRecord, SecretHash, Source},
 };
 
@@ -115,7 +113,7 @@ pub struct Keys {
 }
 
 /// Why a resource is not built: condition reason, event reason and metric label.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
 pub enum Reason {
     /// The operator's policy does not allow it.
     NotAllowedByPolicy,
@@ -152,7 +150,7 @@ pub enum Reason {
 impl Reason {
     /// In `PascalCase`, as conditions want it.
     #[must_use]
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::NotAllowedByPolicy => "NotAllowedByPolicy",
             Self::ClientIdTaken => "ClientIdTaken",
@@ -340,7 +338,7 @@ fn check_contest(resource: &AppCredential, observed: &Observed, _: &Config) -> R
 fn wanted_secret(resource: &AppCredential, observed: &Observed) -> Result<WantedSecret, Refusal> {
     let spec = &resource.spec;
     if let Some(from) = &spec.secret_from {
-        let (name, key) = (&from.secret_key_ref.name, &from.secret_key_ref.key);
+        let (name, key) = (&from.secret_key_ref.name, &from.secret_key_ref.key.0);
         return referenced_value(resource, observed, name, key).map(WantedSecret::Referenced);
     }
     if let Some(hash) = spec.secret_hash.as_deref().and_then(SecretHash::parse) {
@@ -415,10 +413,10 @@ fn template(resource: &AppCredential) -> Template {
         resource.spec.secret_template.clone().unwrap_or_default();
     let SecretKeys { client_id, client_secret, client_secret_previous, issuer, token_url, introspection_url, jwks_url } =
         keys.unwrap_or_default();
-    let or = |key: Option<String>, default: &str| key.unwrap_or_else(|| default.to_owned());
+    let or = |key: Option<KeyName>, default: &str| key.map_or_else(|| default.to_owned(), |key| key.0);
     Template {
         name: consumer_name(resource),
-        type_: or(type_, "Opaque"),
+        type_: type_.unwrap_or_else(|| "Opaque".into()),
         labels: labels.unwrap_or_default(),
         annotations: annotations.unwrap_or_default(),
         keys: Keys {

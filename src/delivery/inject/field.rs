@@ -9,8 +9,8 @@ const MAX_NAME: usize = 256;
 /// Many receivers refuse longer headers.
 const MAX_VALUE: usize = 8 * 1024;
 
-/// Headers that belong to the protocol or to Snaphook, and what begins like one of those.
-const RESERVED: [&str; 22] = [
+/// Headers that belong to the protocol or to Snaphook, and what begins like one of those. The CRDs refuse them as well.
+pub const RESERVED: [&str; 22] = [
     "accept-encoding",
     "connection",
     "content-*",

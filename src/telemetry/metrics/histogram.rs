@@ -1,4 +1,4 @@
-//! Flow 2: a histogram of durations without a lock. The library's own takes one for every observation.
+//! All flows: a histogram of durations without a lock. The library's own takes one for every observation.
 
 use std::{
     fmt,
@@ -15,7 +15,7 @@ use prometheus_client::{
 };
 
 /// Upper bounds in microseconds. The last bucket has none.
-const BOUNDS: [u64; 9] = [100, 250, 500, 1_000, 2_500, 5_000, 25_000, 250_000, 5_000_000];
+const BOUNDS: [u64; 11] = [100, 250, 500, 1_000, 2_500, 5_000, 25_000, 100_000, 250_000, 1_000_000, 5_000_000];
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Histogram(Arc<Buckets>);

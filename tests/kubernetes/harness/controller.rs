@@ -50,7 +50,8 @@ impl Controller {
 
     fn launch(kubeconfig: &Path, config: &Path, log: &Path, level: &str) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_snaphook"));
-        command.arg("controller").arg("--config").arg(config).env("KUBECONFIG", kubeconfig);
+        command.args(["controller", "--probes-listen", "127.0.0.1:0", "--config"]).arg(config);
+        command.env("KUBECONFIG", kubeconfig);
         command.env("RUST_LOG", level);
         Self { process: Supervised::spawn(&command, log).unwrap(), config: config.to_owned() }
     }
@@ -65,6 +66,18 @@ impl Controller {
     pub(crate) async fn stop(&self) -> Exit {
         self.process.signal("TERM").unwrap();
         self.process.wait(SOON).await.unwrap()
+    }
+
+    /// Status and body of a page on the listener for probes.
+    pub(crate) async fn probe(&self, path: &str) -> (u16, String) {
+        self.logged("listening probes=").await;
+        let log = self.process.log();
+        let address = log.lines().find_map(|line| line.strip_prefix("listening probes=")).unwrap();
+        let url = format!("http://{address}{path}");
+        let output = Command::new("curl").args(["-s", "-m", "20", "-w", "\n%{http_code}", &url]).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        let (body, status) = text.rsplit_once('\n').unwrap();
+        (status.parse().unwrap(), body.to_owned())
     }
 
     pub(crate) async fn logged(&self, text: &str) {

@@ -58,8 +58,8 @@ impl<'a> Installation<'a> {
 
     fn candidate(&self, identity: &str, kubeconfig: &std::path::Path) -> Supervised {
         let mut command = self.command();
-        command.env("KUBECONFIG", kubeconfig).args(["controller", "--identity", identity, "--config"]);
-        command.arg(self.directory.join("config.yaml"));
+        command.env("KUBECONFIG", kubeconfig).args(["controller", "--identity", identity]);
+        command.args(["--probes-listen", "127.0.0.1:0", "--config"]).arg(self.directory.join("config.yaml"));
         Supervised::spawn(&command, self.directory.join(format!("{identity}.log"))).unwrap()
     }
 

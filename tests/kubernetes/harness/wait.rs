@@ -5,8 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Generous: the machine may be busy with something else.
-pub(crate) const SOON: Duration = Duration::from_mins(1);
+/// Generous: the machine may be busy, and Kubernetes' own controllers back off for up to a minute.
+pub(crate) const SOON: Duration = Duration::from_mins(3);
 const POLL: Duration = Duration::from_millis(40);
 
 /// Waits until `condition` holds.

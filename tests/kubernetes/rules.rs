@@ -4,7 +4,7 @@ use axum::http::Request;
 use kube::Client;
 use serde_json::Value;
 
-use crate::cases::{self, Case};
+use crate::cases::{self, Case, Kind};
 
 const CRDS: &str = include_str!("../../crds/snaphook.dev.yaml");
 
@@ -14,16 +14,19 @@ async fn each_rule_accepts_and_refuses_as_it_should() {
     plane.install_crds(CRDS).await.unwrap();
     let namespace = plane.namespace("rules").await.unwrap();
     let (client, mut complaints) = (plane.client().await.unwrap(), Vec::new());
-    for (number, case) in cases::all().iter().enumerate() {
-        let verdict = verdict(&client, &namespace, &format!("case-{number}"), case).await;
-        complaints.extend(case.judge(verdict).err());
+    for kind in &cases::KINDS {
+        for (number, case) in cases::all(kind).iter().enumerate() {
+            let verdict = verdict(&client, &namespace, &format!("case-{number}"), kind, case).await;
+            complaints.extend(case.judge(verdict).err());
+        }
     }
     assert!(complaints.is_empty(), "{}", complaints.join("\n"));
 }
 
 /// As `kubectl` asks: nothing is stored, and unknown fields are refused.
-async fn verdict(client: &Client, namespace: &str, name: &str, case: &Case) -> Result<(), String> {
-    let collection = format!("/apis/snaphook.dev/v1alpha1/namespaces/{namespace}/appcredentials");
+async fn verdict(client: &Client, namespace: &str, name: &str, kind: &Kind, case: &Case) -> Result<(), String> {
+    let plural = (kind.crd)().spec.names.plural;
+    let collection = format!("/apis/snaphook.dev/v1alpha1/namespaces/{namespace}/{plural}");
     let dry = "dryRun=All&fieldValidation=Strict";
     let mut object = case.object(name, namespace);
     let Some(old) = case.old(name, namespace) else {

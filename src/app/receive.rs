@@ -1,0 +1,98 @@
+//! Start-up of `snaphook receive`: the other end of a delivery, to see what arrives there.
+
+use std::{
+    fmt::Write as _,
+    io::{self, Write as _},
+    net::SocketAddr,
+    process::ExitCode,
+};
+
+use anyhow::Context as _;
+use axum::{
+    Router,
+    body::{Bytes, to_bytes},
+    extract::{Request, State},
+    http::{StatusCode, request::Parts},
+};
+
+use crate::shutdown::Shutdown;
+
+const MAX_BODY: usize = 16 * 1024 * 1024;
+
+/// Arguments of `snaphook receive`.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// Address to listen on; port 0 chooses a free one
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:9000")]
+    listen: SocketAddr,
+    /// The status that every call is answered with
+    #[arg(long, value_name = "CODE", default_value_t = 200, value_parser = clap::value_parser!(u16).range(200..=599))]
+    status: u16,
+}
+
+/// Runs until a signal ends it.
+///
+/// # Errors
+/// The address cannot be listened on.
+pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    super::runtime()?.block_on(serve(args))
+}
+
+async fn serve(args: &Args) -> anyhow::Result<ExitCode> {
+    let shutdown = Shutdown::on_signals().context("cannot listen for signals")?;
+    let listener = tokio::net::TcpListener::bind(args.listen).await;
+    let listener =
+        listener.with_context(|| format!("cannot listen on {}: choose another with --listen", args.listen))?;
+    print(&format!(
+        "Receiving on http://{}; everything that arrives is printed. Ctrl-C ends.\n\n",
+        listener.local_addr()?
+    ));
+    let router = Router::new().fallback(receive).with_state(StatusCode::from_u16(args.status)?);
+    tokio::select! {
+        result = axum::serve(listener, router) => result?,
+        () = shutdown.requested() => {}
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn receive(State(status): State<StatusCode>, request: Request) -> StatusCode {
+    let (parts, body) = request.into_parts();
+    let Ok(body) = to_bytes(body, MAX_BODY).await else { return StatusCode::PAYLOAD_TOO_LARGE };
+    print(&shown(&parts, &body));
+    status
+}
+
+/// A call as it stood on the wire, but for what cannot be shown.
+fn shown(parts: &Parts, body: &Bytes) -> String {
+    let mut text = format!("{}  {} {}\n", jiff::Zoned::now().strftime("%H:%M:%S"), parts.method, parts.uri);
+    for (name, value) in &parts.headers {
+        let _ = writeln!(text, "  {name}: {}", printable(value.as_bytes())); // a String takes everything
+    }
+    let _ = write!(text, "\n{}\n\n", printable(body));
+    text
+}
+
+/// Nothing that arrives can steer a terminal.
+fn printable(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    text.chars().map(|char| if char.is_control() && !matches!(char, '\n' | '\t') { '\u{fffd}' } else { char }).collect()
+}
+
+fn print(text: &str) {
+    let mut output = io::stdout().lock();
+    let _ = output.write_all(text.as_bytes()).and_then(|()| output.flush());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_arrives_is_shown_and_cannot_steer_a_terminal() {
+        let request = Request::post("/in?a=b").header("clientid", "link").body(()).unwrap();
+        let shown = shown(&request.into_parts().0, &Bytes::from_static(b"one\n\x1b[2Jtwo\xff"));
+        let lines: Vec<&str> = shown.lines().collect();
+        assert!(lines[0].ends_with("POST /in?a=b"), "{shown}");
+        assert_eq!(lines[1..5], ["  clientid: link", "", "one", "\u{fffd}[2Jtwo\u{fffd}"]);
+    }
+}

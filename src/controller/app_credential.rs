@@ -55,6 +55,8 @@ pub async fn reconcile<W: World>(
             done => return report_refused(world, resource, &cached, now, done).await,
         }
     }
+    // What was written to it last, by ourselves too, may not have come back yet: a status would be written twice.
+    let resource = &world.read_again(resource).await?;
     let live = world.fetch(resource, Depth::Live).await?;
     let done = plan(resource, &live, config, now, entropy()).carry_out(world, resource, &live).await;
     report_refused(world, resource, &live, now, done).await

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use futures::try_join;
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::{
     Api, Client, Resource as _, ResourceExt as _,
@@ -234,13 +235,18 @@ fn merge_params() -> PatchParams {
 
 impl World for Cluster {
     async fn fetch(&self, resource: &AppCredential, depth: Depth) -> Result<Observed, ApplyError> {
-        let record = self.record_secret(&record_name(resource), depth).await?;
-        let (consumers, foreign) = self.consumers(resource, depth).await?;
+        let name = record_name(resource);
+        // Boxed, as every reconcile would be three requests larger.
+        let (record, (consumers, foreign), referenced) = try_join!(
+            Box::pin(self.record_secret(&name, depth)),
+            Box::pin(self.consumers(resource, depth)),
+            Box::pin(self.referenced(resource, depth))
+        )?;
         Ok(Observed {
             record: record.as_deref().map(stored_record),
             consumers,
             foreign,
-            referenced: self.referenced(resource, depth).await?,
+            referenced,
             namespace_labels: self.namespace_labels(resource),
             rivals: self.rivals(resource),
             contested_by: self
@@ -248,6 +254,13 @@ impl World for Cluster {
                 .winner(&resource.namespace().unwrap_or_default(), &fetch::consumer_name(resource)),
             reported_versions: fetch::reported_versions(resource),
         })
+    }
+
+    async fn read_again(&self, resource: &AppCredential) -> Result<AppCredential, ApplyError> {
+        let object = format!("{KIND} {}", resource.name_any());
+        let found = call_opt(&object, self.resources(resource).get(&resource.name_any())).await?;
+        let same = |found: &AppCredential| found.uid() == resource.uid() && found.meta().deletion_timestamp.is_none();
+        found.filter(same).ok_or(ApplyError::Going { object })
     }
 
     async fn add_finalizer(&self, resource: &AppCredential) -> Result<(), ApplyError> {

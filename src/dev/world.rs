@@ -136,6 +136,11 @@ fn record_name(resource: &AppCredential) -> String {
 
 impl World for Directory {
     /// Files are never behind: both depths are one.
+    /// There is no cache that could lag.
+    async fn read_again(&self, resource: &AppCredential) -> Result<AppCredential, ApplyError> {
+        Ok(resource.clone())
+    }
+
     async fn fetch(&self, resource: &AppCredential, _: Depth) -> Result<Observed, ApplyError> {
         let namespace = resource.namespace().unwrap_or_default();
         let (consumers, foreign) = self.consumers(resource)?;

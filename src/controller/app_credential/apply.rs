@@ -24,6 +24,8 @@ pub trait World: Send + Sync {
         resource: &AppCredential,
         depth: Depth,
     ) -> impl Future<Output = Result<Observed, ApplyError>> + Send;
+    /// The very resource as it is now, or [`ApplyError::Going`].
+    fn read_again(&self, resource: &AppCredential) -> impl Future<Output = Result<AppCredential, ApplyError>> + Send;
     /// Makes deletion wait for [`World::delete_record`].
     fn add_finalizer(&self, resource: &AppCredential) -> impl Future<Output = Result<(), ApplyError>> + Send;
     /// Lets a deletion go on.

@@ -146,6 +146,12 @@ impl Handler {
         Ok(Some(Made { body, key }))
     }
 
+    /// Whether there is more to do than to read the post: then it is work for a pool.
+    #[must_use]
+    pub fn has_expressions(&self) -> bool {
+        self.expressions().next().is_some()
+    }
+
     fn expressions(&self) -> impl Iterator<Item = &Expression> {
         [&self.filter, &self.transform, &self.key].into_iter().flatten()
     }

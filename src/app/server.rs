@@ -147,9 +147,10 @@ async fn serve(args: Args) -> anyhow::Result<()> {
     let stop = stop()?;
     let (records, namespace, max_staleness) = (args.records.clone(), args.namespace.clone(), args.max_staleness);
     let parts = args.serve.clone();
-    let hooks = match parts.contains(&Part::Hooks) {
-        true => Some(Hooks::open(&args.hooks, &[args.listen, args.probes_listen]).await?),
-        false => None,
+    let hooks = if parts.contains(&Part::Hooks) {
+        Some(Hooks::open(&args.hooks, &[args.listen, args.probes_listen]).await?)
+    } else {
+        None
     };
     let queue = hooks.as_ref().map(|hooks| hooks.queue() as Arc<dyn Queue>);
     let serve = Serve { tokens: parts.contains(&Part::Tokens), hooks: queue };

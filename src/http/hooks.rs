@@ -82,7 +82,7 @@ impl Hooks {
         let unauthorized = |reason: &'static str| Answer::Unauthorized { reason, challenge: verifier.challenge() };
         let incoming = verify::Incoming { headers: &parts.headers, body };
         match verifier.verify(&incoming, now).map_err(|rejection| unauthorized(rejection.reason()))? {
-            Verdict::Verified(verified) => Ok(verified.delivery_id),
+            Verdict::Verified(sender) => Ok(sender.delivery_id),
             Verdict::CheckToken { token, scopes } => {
                 let has_all = self.token_has(token, scopes, now)?.ok_or_else(|| unauthorized("InactiveToken"))?;
                 if has_all { Ok(None) } else { Err(Answer::Forbidden) }

@@ -25,6 +25,8 @@ use crate::{
 const ROUND: Duration = Duration::from_secs(5);
 /// Held messages are looked at this often even where nothing has changed: they may have expired.
 const REVIEW: Duration = Duration::from_mins(30);
+/// Nobody is buried on older records than this.
+const FRESH: Duration = Duration::from_mins(1);
 /// A record is away for a moment where it is replaced by hand: that is no deletion.
 const BURIAL: Duration = Duration::from_secs(2);
 
@@ -130,7 +132,7 @@ impl Upkeep {
     /// Its `Webhook` was deleted: the records are complete, current and whole, and have been without it for a moment. One record that does
     /// not parse could be its.
     fn is_gone(&mut self, snapshot: &Snapshot, endpoint: &EndpointRef, now: Instant) -> bool {
-        let fresh = self.store.age(now).is_some_and(|age| age <= BURIAL.max(Duration::from_secs(60)));
+        let fresh = self.store.age(now).is_some_and(|age| age <= FRESH);
         if !fresh || snapshot.counts.unusable > 0 {
             self.missing.remove(endpoint);
             return false;

@@ -111,10 +111,13 @@ impl Worker {
                 () = &mut stop => break,
                 endpoints = &mut changed => {
                     changed = queue.changed();
-                    endpoints.into_iter().for_each(|endpoint| state.ask(endpoint));
+                    state.ask(&endpoints);
                 }
                 event = state.next() => self.note(&mut state, event).await,
-                _ = tick.tick() => upkeep.tick(&mut state.lanes).into_iter().for_each(|endpoint| state.ask(endpoint)),
+                _ = tick.tick() => {
+                    let awake = upkeep.tick(&mut state.lanes);
+                    state.ask(&awake);
+                }
             }
         }
         drop(changed);
@@ -271,10 +274,12 @@ impl State {
         event
     }
 
-    /// There may be more in the queue for an endpoint.
-    fn ask(&mut self, endpoint: EndpointRef) {
-        self.lanes.entry(endpoint.clone()).or_insert_with(|| Lane::new(&endpoint)).ask();
-        self.give_turn(&endpoint);
+    /// There may be more in the queue for these endpoints.
+    fn ask(&mut self, endpoints: &[EndpointRef]) {
+        for endpoint in endpoints {
+            self.lanes.entry(endpoint.clone()).or_insert_with(|| Lane::new(endpoint)).ask();
+            self.give_turn(endpoint);
+        }
     }
 
     fn give_turn(&mut self, endpoint: &EndpointRef) {

@@ -72,7 +72,6 @@ impl Answer {
             Self::Handshake(_) => "handshake",
             Self::Unknown => "unknown",
             Self::Method => "method",
-            Self::Unauthorized { reason, challenge: _ } => reason,
             Self::Forbidden => "forbidden",
             Self::TooLarge => "too_large",
             Self::Slow => "slow",
@@ -81,7 +80,7 @@ impl Answer {
             Self::Invalid(Invalid::MediaType(_)) => "invalid_media_type",
             Self::RateLimited { .. } => "rate_limited",
             Self::Gone => "inactive",
-            Self::Unavailable(reason) => reason,
+            Self::Unauthorized { reason, challenge: _ } | Self::Unavailable(reason) => reason,
         }
     }
 

@@ -85,7 +85,7 @@ impl Intake {
         let of_post = delivery_id.map(|id| DuplicateKey { id: id.into(), hash: body_hash(&body) });
         let id = new_id(now);
         if let Some(key) = &of_post
-            && let Some(earlier) = claims.claim(&uid, key, id, now)?
+            && let Some(Stored(earlier)) = claims.claim(&uid, key, id, now)?
         {
             return Ok(Answer::Duplicate(earlier));
         }
@@ -98,7 +98,7 @@ impl Intake {
             let duplicate = match (&of_post, &event.dedupe_id) {
                 (None, Some(own)) => {
                     let key = DuplicateKey { id: own.as_str().into(), hash: body_hash(&event.body) };
-                    if let Some(earlier) = claims.claim(&uid, &key, id, now)? {
+                    if let Some(Stored(earlier)) = claims.claim(&uid, &key, id, now)? {
                         answer = Answer::Duplicate(earlier);
                         continue;
                     }
@@ -153,6 +153,9 @@ impl Intake {
     }
 }
 
+/// A duplicate is on disk, as this message where that is still known.
+struct Stored(Option<MessageId>);
+
 /// What a post has claimed among duplicates. Given back when dropped, unless it is committed.
 struct Claims {
     duplicates: Arc<Mutex<Duplicates>>,
@@ -167,14 +170,14 @@ impl Claims {
         key: &DuplicateKey,
         id: MessageId,
         now: Timestamp,
-    ) -> Result<Option<Option<MessageId>>, Answer> {
+    ) -> Result<Option<Stored>, Answer> {
         let claim = lock(&self.duplicates).claim(uid, Key::new(&key.id, &key.hash), now);
         match claim {
             Claim::New(ticket) => {
                 self.held.push((ticket, id));
                 Ok(None)
             }
-            Claim::Duplicate(earlier) => Ok(Some(earlier)),
+            Claim::Duplicate(earlier) => Ok(Some(Stored(earlier))),
             Claim::Pending => Err(Answer::Unavailable("being_stored")),
         }
     }

@@ -12,7 +12,12 @@ pub(crate) struct Expression {
 pub(crate) enum Role {
     Filter,
     Transform,
+    /// The handler has none.
+    None,
 }
+
+/// What is measured without an expression: checking the body.
+pub(crate) const NOTHING: &str = "no expression";
 
 /// What it looks at.
 #[derive(Clone, Copy)]
@@ -123,7 +128,8 @@ const RESULTS: [&str; 21] = [
 ];
 
 /// Over a text, over an event, or over anything.
-const OTHERS: [(&str, Role, Needs); 12] = [
+const OTHERS: [(&str, Role, Needs); 13] = [
+    (NOTHING, Role::None, Needs::Anything),
     ("body == body && body.contains('b') || size(body) > 1", Role::Filter, Needs::Text),
     ("body.matches('^(a|ü)*$') && body.matches('b$') || body.matches(r'[^\\pL]')", Role::Filter, Needs::Text),
     ("body + body", Role::Transform, Needs::Text),

@@ -22,7 +22,7 @@ use snaphook::{
 
 use crate::{
     bodies::Body,
-    expressions::{Expression, Role},
+    expressions::{Expression, NOTHING, Role},
 };
 
 /// What must hold, and what should.
@@ -90,7 +90,7 @@ fn print(found: &[Longest], all: bool, tried: usize, (compiling, name): &(Durati
     );
     let (at_least, aim) = (millis(AT_LEAST), millis(AIM));
     for (place, Longest { expression, body, time, outcome }) in found.iter().enumerate() {
-        if place < 12 || all {
+        if place < 12 || all || expression == NOTHING {
             let what = if place == 0 { "longest: " } else { "" };
             println!("| {what}`{expression}` | {at_least} | {aim} | {} | {body} | {outcome} |", millis(*time));
         }
@@ -100,11 +100,11 @@ fn print(found: &[Longest], all: bool, tried: usize, (compiling, name): &(Durati
 
 fn compiled(expression: &Expression, type_: HandlerType) -> (Handler, Duration) {
     let mut handler = record::Handler { type_, filter: None, transform: None, key: None };
-    let field = match expression.role {
-        Role::Filter => &mut handler.filter,
-        Role::Transform => &mut handler.transform,
-    };
-    *field = Some(expression.source.clone());
+    match expression.role {
+        Role::Filter => handler.filter = Some(expression.source.clone()),
+        Role::Transform => handler.transform = Some(expression.source.clone()),
+        Role::None => {}
+    }
     let before = processor_time();
     let handler = Handler::compile(&handler).unwrap_or_else(|error| panic!("{}: {error}", expression.name));
     (handler, processor_time().saturating_sub(before))

@@ -11,7 +11,7 @@ use cel::{
     },
 };
 
-use super::{meter, pattern::Pattern};
+use super::{meter, pattern::Pattern, shape::Shape};
 
 /// Of all expressions over all events of one post. A unit is about a nanosecond, or a byte of memory.
 pub(super) const BUDGET: u64 = 25_000_000;
@@ -19,8 +19,12 @@ pub(super) const BUDGET: u64 = 25_000_000;
 const PART: u64 = 100;
 /// Looking at, or copying, one value in a list or map.
 const VALUE: u64 = 100;
+/// As [`VALUE`], for what a map takes besides its elements: a table of hashes, and a seed for them.
+const MAP: u64 = 200;
 /// One byte of a text through an automaton.
 const MATCHED_BYTE: u64 = 2;
+/// One byte of a text that is read as something else. Durations are the worst: as many parts as anyone likes.
+const READ_BYTE: u64 = 16;
 
 type Result<T> = core::result::Result<T, ExecutionError>;
 type Native = Box<dyn for<'a, 'v> Fn(&mut FunctionContext<'a, 'v>) -> Result<CowVal<'a, 'v>> + Send + Sync>;
@@ -46,9 +50,10 @@ impl Budget {
         let _ = self.spend(parts.saturating_mul(PART));
     }
 
-    /// Takes off the making of so many values. False: it could not be paid.
-    pub(super) fn make(&self, values: usize) -> bool {
-        self.spend(length(values).saturating_mul(VALUE)).is_ok()
+    /// Takes off the making of values. False: it could not be paid.
+    pub(super) fn make(&self, shape: Shape) -> bool {
+        let (values, maps) = (length(shape.values), length(shape.maps));
+        self.spend(values.saturating_mul(VALUE).saturating_add(maps.saturating_mul(MAP))).is_ok()
     }
 
     fn spend(&self, cost: u64) -> Result<()> {
@@ -73,10 +78,11 @@ impl Budget {
 
     /// Hands the functions that [`meter`] calls to a context.
     pub(super) fn install(&self, context: &mut Context<'_, '_>, patterns: &Arc<[Pattern]>) {
-        let functions: [(&str, Native); 6] = [
+        let functions: [(&str, Native); 7] = [
             (meter::PAY, self.function(|budget, value| budget.pay(value))),
             (meter::PAY_KEY, self.function(pay_key)),
             (meter::PAY_TEXT, self.function(pay_text)),
+            (meter::PAY_READ, self.function(pay_read)),
             (meter::PAY_LIST, self.function(pay_list)),
             (meter::PAY_LOOP, self.for_loops()),
             (meter::MATCHES, self.for_patterns(patterns)),
@@ -156,8 +162,15 @@ fn pay_key(budget: &Budget, key: &dyn Val) -> Result<()> {
 }
 
 fn pay_text(budget: &Budget, value: &dyn Val) -> Result<()> {
-    let text = value.downcast_ref::<CelString<'_>>().map_or(0, |text| text.len());
-    budget.spend(length(text))
+    budget.spend(text_length(value))
+}
+
+fn pay_read(budget: &Budget, value: &dyn Val) -> Result<()> {
+    budget.spend(text_length(value).saturating_mul(READ_BYTE))
+}
+
+fn text_length(value: &dyn Val) -> u64 {
+    value.downcast_ref::<CelString<'_>>().map_or(0, |text| length(text.len()))
 }
 
 fn pay_list(budget: &Budget, value: &dyn Val) -> Result<()> {
@@ -188,6 +201,7 @@ fn weighed(value: &dyn Val, mut left: u64) -> u64 {
             left = weighed(element.as_ref(), left);
         }
     } else if let Some(map) = value.downcast_ref::<CelMap<'_>>() {
+        left = left.saturating_sub(MAP);
         for (key, value) in map.iter() {
             if left == 0 {
                 break;

@@ -85,7 +85,7 @@ fn body<'v>(posted: &'v Posted<'_>, budget: &Budget) -> Result<Value<'v>, Failur
     if shape.longest > MAX_ELEMENTS {
         return Err(too_large("a list or map in the body", "elements"));
     }
-    if !budget.make(shape.values) {
+    if !budget.make(shape) {
         return Err(too_expensive());
     }
     // It was read before, so this does not happen.

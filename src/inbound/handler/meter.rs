@@ -17,6 +17,8 @@ pub(super) const PAY: &str = "@pay";
 pub(super) const PAY_KEY: &str = "@pay_key";
 /// As [`PAY`], but what is in a list or map is not looked at.
 pub(super) const PAY_TEXT: &str = "@pay_text";
+/// As [`PAY_TEXT`], for what is read as a number or a time.
+pub(super) const PAY_READ: &str = "@pay_read";
 /// As [`PAY`], for what is searched: a map finds a key without looking at the others.
 pub(super) const PAY_LIST: &str = "@pay_list";
 /// Takes off all rounds of a loop over its first argument, where its second says how many parts a round evaluates.
@@ -150,6 +152,9 @@ fn ways(name: &str) -> (Option<&'static str>, Option<&'static str>) {
         operators::INDEX => (None, Some(PAY_KEY)),
         operators::IN => (Some(PAY), Some(PAY_LIST)),
         "size" => (Some(PAY_TEXT), Some(PAY_TEXT)),
+        "bool" | "double" | "duration" | "int" | "timestamp" | "uint" => (Some(PAY_READ), Some(PAY_READ)),
+        // Functions of times, whose argument is a time zone.
+        name if name.starts_with("get") => (None, Some(PAY_READ)),
         // Errors hold a copy of both operands, so that arithmetic on lists is no cheaper than on numbers.
         _ => (Some(PAY), Some(PAY)),
     }

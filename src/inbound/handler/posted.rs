@@ -52,10 +52,10 @@ impl<'a> Content<'a> {
     pub(super) fn shape(&self) -> Shape {
         match self {
             Self::Json(_, shape) => *shape,
-            Self::Text(_) | Self::Bytes(_) => Shape { longest: 0, values: 1 },
+            Self::Text(_) | Self::Bytes(_) => Shape { longest: 0, values: 1, maps: 0 },
             Self::CloudEvent(attributes, data) => {
-                let Shape { longest, values } = data.shape();
-                Shape { longest: longest.max(attributes.len()), values: values + attributes.len() }
+                let Shape { longest, values, maps } = data.shape();
+                Shape { longest: longest.max(attributes.len()), values: values + attributes.len(), maps: maps + 1 }
             }
         }
     }

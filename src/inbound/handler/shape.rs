@@ -11,6 +11,8 @@ pub(super) struct Shape {
     pub(super) longest: usize,
     /// Values of all kinds, keys of maps not counted.
     pub(super) values: usize,
+    /// Maps among them.
+    pub(super) maps: usize,
 }
 
 impl Shape {
@@ -87,6 +89,7 @@ impl<'de> Visitor<'de> for Count<'_> {
             elements += 1;
         }
         self.0.saw(elements);
+        self.0.maps += 1;
         Ok(())
     }
 }
@@ -108,15 +111,15 @@ mod tests {
 
     #[test]
     fn elements_and_values_are_counted() {
-        for (json, longest, values) in [
-            ("null", 0, 1),
-            (r#""a""#, 0, 1),
-            ("[]", 0, 1),
-            ("[1,[2,3,4],-1.5e3]", 3, 7),
-            (r#"{"a":{"b":true},"c":[]}"#, 2, 4),
-            (r#"{"a":1,"a":2}"#, 2, 3),
+        for (json, longest, values, maps) in [
+            ("null", 0, 1, 0),
+            (r#""a""#, 0, 1, 0),
+            ("[]", 0, 1, 0),
+            ("[1,[2,3,4],-1.5e3]", 3, 7, 0),
+            (r#"{"a":{"b":true},"c":[]}"#, 2, 4, 2),
+            (r#"{"a":1,"a":2}"#, 2, 3, 1),
         ] {
-            assert_eq!(Shape::of(json.as_bytes()).unwrap(), Shape { longest, values }, "{json}");
+            assert_eq!(Shape::of(json.as_bytes()).unwrap(), Shape { longest, values, maps }, "{json}");
         }
     }
 

@@ -15,6 +15,7 @@ pub mod cli;
 pub mod config;
 pub mod controller;
 pub mod crd;
+pub mod delivery;
 pub mod dev;
 pub mod file_watch;
 pub mod http;

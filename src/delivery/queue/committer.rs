@@ -9,7 +9,7 @@ use std::{
 };
 
 use backon::{BackoffBuilder as _, ExponentialBuilder};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use super::{
     change::{Change, Effects},
@@ -18,7 +18,7 @@ use super::{
     fault::Fault,
     inbox::{Command, Inbox, Job, Pace, Reply},
     ledger::Ledger,
-    shared::Shared,
+    shared::{Health, Shared},
 };
 
 /// When the state of the file's pages is written too, so that a repair after a crash need not read the whole file.
@@ -43,6 +43,8 @@ const BACKOFF: ExponentialBuilder = ExponentialBuilder::new()
 pub(super) struct Committer<D> {
     disk: D,
     shared: Arc<Shared>,
+    /// Only this thread has it: its end is the queue's.
+    health: watch::Sender<Health>,
     inbox: Inbox,
     ledger: Ledger,
     pace: Pace,
@@ -60,16 +62,17 @@ pub(super) async fn start<D: Disk>(
     saving: Saving,
     shared: Arc<Shared>,
     commands: Receiver<Command>,
-) -> Result<(), OpenError> {
+) -> Result<watch::Receiver<Health>, OpenError> {
     let (sender, opened) = oneshot::channel();
-    let inbox = Inbox::new(commands);
-    let committer =
-        Committer { disk, shared, inbox, ledger: Ledger::default(), pace: Pace::default(), saving, unsaved: false };
+    let (health, healthy) = watch::channel(Health::Closed("the queue is being opened".into()));
+    let (inbox, ledger, pace) = (Inbox::new(commands), Ledger::default(), Pace::default());
+    let committer = Committer { disk, shared, health, inbox, ledger, pace, saving, unsaved: false };
     thread::Builder::new()
         .name("queue".to_owned())
         .spawn(move || committer.start(sender))
         .map_err(OpenError::Thread)?;
-    opened.await.unwrap_or_else(|_| Err(OpenError::Thread(io::Error::other("it ended"))))
+    opened.await.unwrap_or_else(|_| Err(OpenError::Thread(io::Error::other("it ended"))))?;
+    Ok(healthy)
 }
 
 impl<D: Disk> Committer<D> {
@@ -80,7 +83,7 @@ impl<D: Disk> Committer<D> {
         if !failed && !abandoned {
             self.run();
         }
-        self.shared.close("the queue has ended");
+        self.close("the queue has ended");
         // Only now the file is free.
         if let Some(stop) = self.inbox.stop.take() {
             let _ = stop.send(());
@@ -99,6 +102,7 @@ impl<D: Disk> Committer<D> {
     fn open(&mut self, trust: Trust) -> Result<(), OpenError> {
         let (database, ledger) = database::open(&mut self.disk, trust)?;
         self.shared.open(database, ledger.directory().clone());
+        self.health.send_replace(Health::Open);
         self.ledger = ledger;
         self.pace = Pace::default();
         // A repair leaves nothing behind that would save the next one.
@@ -188,7 +192,12 @@ impl<D: Disk> Committer<D> {
         };
         let cause = error.source().map(tracing::field::display);
         tracing::error!(%error, cause, "the queue stores nothing until its file is open again");
-        self.shared.close(&error.to_string());
+        self.close(&error.to_string());
+    }
+
+    fn close(&self, reason: &str) {
+        self.health.send_replace(Health::Closed(reason.into()));
+        self.shared.close();
     }
 
     /// Opens the file again, however long that takes. False: asked to stop meanwhile.
@@ -211,7 +220,7 @@ impl<D: Disk> Committer<D> {
                 Err(error) => {
                     let cause = error.source().map(tracing::field::display);
                     tracing::warn!(%error, cause, "the queue is still closed");
-                    self.shared.close(&error.to_string());
+                    self.close(&error.to_string());
                 }
             }
         }

@@ -59,6 +59,7 @@ impl Default for Retention {
 #[derive(Debug)]
 pub struct Embedded {
     shared: Arc<Shared>,
+    health: watch::Receiver<Health>,
     commands: mpsc::Sender<Command>,
     room: Arc<Semaphore>,
     retention: Retention,
@@ -84,8 +85,8 @@ impl Embedded {
     pub(super) async fn open_saving<D: Disk>(disk: D, retention: Retention, saving: Saving) -> Result<Self, OpenError> {
         let shared = Arc::new(Shared::new());
         let (commands, inbox) = mpsc::channel();
-        committer::start(disk, saving, shared.clone(), inbox).await?;
-        Ok(Self { shared, commands, room: Arc::new(Semaphore::new(ROOM as usize)), retention })
+        let health = committer::start(disk, saving, shared.clone(), inbox).await?;
+        Ok(Self { shared, health, commands, room: Arc::new(Semaphore::new(ROOM as usize)), retention })
     }
 
     #[cfg(test)]
@@ -93,11 +94,16 @@ impl Embedded {
         &self.shared
     }
 
+    #[cfg(test)]
+    pub(super) fn commands(&self) -> &mpsc::Sender<Command> {
+        &self.commands
+    }
+
     /// Whether it works, now and from now on. The end of this is the end of the queue, which nothing but a bug or
     /// [`Self::close`] brings about.
     #[must_use]
     pub fn health(&self) -> watch::Receiver<Health> {
-        self.shared.health.subscribe()
+        self.health.clone()
     }
 
     /// Commits what waits, and waits until the file is closed; after that it opens without any reading of it.
@@ -110,7 +116,7 @@ impl Embedded {
     }
 
     /// Has something done in the next commit, and waits until it is on disk.
-    async fn commit<T: Send + 'static>(
+    pub(super) async fn commit<T: Send + 'static>(
         &self,
         size: Size,
         work: impl FnOnce(&mut Change<'_>) -> Result<T, Fault> + Send + 'static,
@@ -151,13 +157,13 @@ impl Embedded {
 }
 
 /// What a job takes up.
-struct Size {
+pub(super) struct Size {
     bytes: usize,
     /// Pointless once nobody waits for it.
     droppable: bool,
 }
 
-const SMALL: Size = Size { bytes: 0, droppable: false };
+pub(super) const SMALL: Size = Size { bytes: 0, droppable: false };
 
 impl Queue for Embedded {
     fn enqueue(&self, arrival: Arrival) -> Answer<'_, Result<(), EnqueueError>> {

@@ -6,11 +6,11 @@ use std::sync::{
 };
 
 use redb::Database;
-use tokio::sync::watch;
 
 use super::{
     changed::Changed,
     claims::Claims,
+    database::guarded,
     fault::Fault,
     ledger::{Directory, Entry, publish},
 };
@@ -34,7 +34,6 @@ pub(super) struct Shared {
     directory: RwLock<Directory>,
     pub(super) claims: Arc<Claims>,
     pub(super) changed: Arc<Changed>,
-    pub(super) health: watch::Sender<Health>,
 }
 
 impl Shared {
@@ -46,7 +45,6 @@ impl Shared {
             directory: RwLock::default(),
             claims: Arc::new(Claims::new(changed.clone())),
             changed,
-            health: watch::Sender::new(Health::Closed("the queue is opened".into())),
         }
     }
 
@@ -57,15 +55,14 @@ impl Shared {
         *self.directory.write().unwrap_or_else(PoisonError::into_inner) = directory;
         *self.database.write().unwrap_or_else(PoisonError::into_inner) = Some(database);
         self.generation.fetch_add(1, Ordering::AcqRel);
-        self.health.send_replace(Health::Open);
         self.changed.note(woken);
     }
 
     /// Ends the use of the database, once nobody reads it.
-    pub(super) fn close(&self, reason: &str) {
-        self.health.send_replace(Health::Closed(reason.into()));
+    pub(super) fn close(&self) {
         let database = self.database.write().unwrap_or_else(PoisonError::into_inner).take();
-        drop(database);
+        // After a panic in it, even this may be one.
+        let _ = guarded(|| drop(database));
     }
 
     pub(super) fn generation(&self) -> u64 {

@@ -16,7 +16,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use bytes::Bytes;
 use clap::Parser;
 use snaphook::{
-    inbound::{Handler, Incoming, Verdict},
+    inbound::handler::{Handler, Incoming, Verdict},
     record::endpoint::{self as record, HandlerType},
 };
 

@@ -22,8 +22,8 @@ const RETRY_AFTER: u64 = 5;
 pub(super) enum Answer {
     /// On disk.
     Stored(Vec<MessageId>),
-    /// On disk already, as this one where that is still known.
-    Duplicate(Option<MessageId>),
+    /// On disk already, as this one.
+    Duplicate(MessageId),
     /// Dropped as the filter says.
     Filtered,
     /// No message, but a question.
@@ -129,8 +129,8 @@ impl Answer {
                     serde_json::json!({ "ids": ids.iter().map(ToString::to_string).collect::<Vec<_>>() }).to_string()
                 }
             },
-            Self::Duplicate(Some(id)) => format!(r#"{{"id":"{id}"}}"#),
-            Self::Duplicate(None) | Self::Filtered => r#"{"id":null}"#.to_owned(),
+            Self::Duplicate(id) => format!(r#"{{"id":"{id}"}}"#),
+            Self::Filtered => r#"{"id":null}"#.to_owned(),
             _ => {
                 let (error, description) = self.problem();
                 serde_json::json!({ "error": error, "error_description": description }).to_string()

@@ -7,7 +7,7 @@ use std::{
 };
 
 /// Modules in the middle of a flow.
-const PURE: [&str; 15] = [
+const PURE: [&str; 19] = [
     "src/record",
     "src/inbound",
     "src/token",
@@ -20,6 +20,10 @@ const PURE: [&str; 15] = [
     "src/delivery/verdict",
     "src/controller/policy.rs",
     "src/controller/secrets.rs",
+    "src/controller/checks.rs",
+    "src/controller/consumer.rs",
+    "src/controller/refusal.rs",
+    "src/controller/report.rs",
     "src/controller/app_credential/build.rs",
     "src/controller/app_credential/validate.rs",
     "src/controller/app_credential/status.rs",

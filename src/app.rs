@@ -2,6 +2,7 @@
 
 pub mod controller;
 pub mod dev;
+pub mod hooks;
 pub mod receive;
 pub mod server;
 

@@ -16,7 +16,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Issue and check tokens from the records in one namespace, or from a directory of records
-    Server(app::server::Args),
+    Server(Box<app::server::Args>),
     /// Turn custom resources into Secrets: the operator
     Controller(app::controller::Args),
     /// Both in one process without a cluster: from the YAML files in a directory
@@ -33,7 +33,7 @@ enum Command {
 /// Whatever ended the job, to be printed by `main`.
 pub fn main() -> anyhow::Result<ExitCode> {
     match Cli::parse().command {
-        Command::Server(args) => app::server::run(args),
+        Command::Server(args) => app::server::run(*args),
         Command::Controller(args) => app::controller::run(args),
         Command::Dev(args) => app::dev::run(args),
         Command::Receive(args) => app::receive::run(&args),

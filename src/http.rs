@@ -5,6 +5,7 @@ mod connection;
 mod discovery;
 mod error;
 mod form;
+mod hooks;
 mod introspect;
 mod listener;
 mod pace;
@@ -20,16 +21,40 @@ mod token;
 
 use std::{io, net::SocketAddr, num::NonZeroU32, sync::Arc, time::Duration};
 
-use axum::http::{HeaderValue, header, request::Parts};
+use axum::{
+    Router,
+    http::{HeaderValue, header, request::Parts},
+};
 use ipnet::IpNet;
+use jiff::Timestamp;
 use tokio::{sync::watch, task::JoinSet, time::sleep};
 
-use self::{connection::Service, listener::Listener, rate_limit::RateLimit, state::App, tls::Tls};
+use self::{
+    connection::Service,
+    hooks::{Hooks, Intake},
+    listener::Listener,
+    rate_limit::RateLimit,
+    state::App,
+    tls::Tls,
+};
 pub use self::{
     probes::{Probed, Probes},
     tls::{TlsError, TlsFiles},
 };
-use crate::store::Store;
+use crate::{
+    delivery::queue::{Queue, Unavailable},
+    store::Store,
+    telemetry::metrics::hooks::Hooks as HookMetrics,
+};
+
+/// What to serve.
+#[derive(Clone)]
+pub struct Serve {
+    /// Tokens are issued and checked.
+    pub tokens: bool,
+    /// Where posts to endpoints are stored. Absent: no endpoints are served.
+    pub hooks: Option<Arc<dyn Queue>>,
+}
 
 /// How to serve.
 #[derive(Clone, Debug)]
@@ -74,6 +99,9 @@ pub enum ServeError {
         /// Why.
         source: io::Error,
     },
+    /// What was posted before cannot be read.
+    #[error("the queue cannot be read")]
+    Queue(#[from] Unavailable),
     /// Certificate or key.
     #[error("TLS cannot be served")]
     Tls(#[from] TlsError),
@@ -86,6 +114,7 @@ pub enum ServeError {
 #[derive(Debug)]
 pub struct Server {
     app: Arc<App>,
+    router: Router,
     config: Config,
     public: Listener,
     probes: Option<Probes>,
@@ -97,7 +126,7 @@ impl Server {
     ///
     /// # Errors
     /// [`ServeError::Bind`], [`ServeError::Tls`].
-    pub async fn bind(config: Config, store: Arc<Store>) -> Result<Self, ServeError> {
+    pub async fn bind(config: Config, serve: Serve, store: Arc<Store>) -> Result<Self, ServeError> {
         let tls = config.tls.clone().map(Tls::new).transpose()?;
         let public = bind(config.listen, config.max_connections).await?;
         let probes = match config.probes_listen {
@@ -105,8 +134,14 @@ impl Server {
             None => None,
         };
         let rate_limit = config.rate_limit.map(|limit| RateLimit::new(limit, config.trusted_proxies.clone()));
-        let app = Arc::new(App::new(store, config.max_staleness, rate_limit));
-        Ok(Self { app, config, public, probes, tls })
+        let Serve { tokens, hooks } = serve;
+        let app = Arc::new(App::new(store, config.max_staleness, rate_limit, tokens));
+        let mut router = if tokens { router::tokens(app.clone()) } else { router::nothing() };
+        if let Some(queue) = hooks {
+            let intake = Intake::new(queue, Timestamp::now()).await?;
+            router = router.merge(router::hooks(Hooks { app: app.clone(), intake: Arc::new(intake) }));
+        }
+        Ok(Self { app, router, config, public, probes, tls })
     }
 
     /// The public address, with the port that was chosen.
@@ -125,18 +160,21 @@ impl Server {
         self.probes.as_ref().map(Probes::address)
     }
 
+    /// What is counted of posts and deliveries.
+    #[must_use]
+    pub fn hook_metrics(&self) -> HookMetrics {
+        self.app.metrics.hooks().clone()
+    }
+
     /// Serves until `stop`, then drains. Probes are answered to the last.
     ///
     /// # Errors
     /// [`ServeError::Ended`], [`ServeError::Tls`].
     pub async fn run(self, stop: impl Future<Output = Stop>) -> Result<(), ServeError> {
-        let Self { app, config, public, probes, tls } = self;
+        let Self { app, router, config, public, probes, tls } = self;
         let (end, ended) = watch::channel(());
-        let service = Service {
-            router: router::public(app.clone()),
-            tls: tls.as_ref().map(Tls::acceptor).transpose()?,
-            with_peer: app.rate_limit.is_some(),
-        };
+        let service =
+            Service { router, tls: tls.as_ref().map(Tls::acceptor).transpose()?, with_peer: app.rate_limit.is_some() };
         // Ended when this is dropped: no task outlives the server.
         let mut background = JoinSet::new();
         if let Some(tls) = tls {

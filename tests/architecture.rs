@@ -7,11 +7,16 @@ use std::{
 };
 
 /// Modules in the middle of a flow.
-const PURE: [&str; 19] = [
+const PURE: [&str; 24] = [
     "src/record",
     "src/inbound",
     "src/token",
     "src/crd",
+    "src/delivery/attempt/mask",
+    "src/delivery/attempt/prepare",
+    "src/delivery/attempt/settle",
+    "src/delivery/egress/address",
+    "src/delivery/egress/guard",
     "src/delivery/inject",
     "src/delivery/passed_on",
     "src/delivery/retry",

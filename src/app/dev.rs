@@ -13,7 +13,7 @@ use crate::{
         run::{Configuration, Driver},
         world::Directory,
     },
-    http::{Config, Server, Stop},
+    http::{Config, Serve, Server, Stop},
     shutdown::Shutdown,
     store::{self, Store},
     telemetry::logging,
@@ -51,7 +51,8 @@ async fn work(args: Args) -> anyhow::Result<ExitCode> {
     let (directory, records) = (std::fs::canonicalize(&args.directory)?, layout.records());
     let world = Directory::open(layout)?;
     let store = Arc::new(Store::default());
-    let server = Server::bind(server_config(args.listen), store.clone()).await;
+    let serve = Serve { tokens: true, hooks: None };
+    let server = Server::bind(server_config(args.listen), serve, store.clone()).await;
     let server = server.context("choose another address with --listen; port 0 takes a free one")?;
     let address = reachable(server.public_address()?);
     let configuration = Configuration::open(&directory, format!("http://{address}"))

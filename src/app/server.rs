@@ -12,14 +12,18 @@ use std::{
 };
 
 use anyhow::Context as _;
+use futures::FutureExt as _;
 use ipnet::IpNet;
 use tokio::{
     runtime::{Builder, Runtime},
     signal::unix::{SignalKind, signal},
+    sync::oneshot,
 };
 
+use super::hooks::{HookArgs, Hooks};
 use crate::{
-    http::{Config, Server, Stop, TlsFiles},
+    delivery::queue::Queue,
+    http::{Config, Serve, Server, Stop, TlsFiles},
     store::{self, Store},
     telemetry::logging,
 };
@@ -35,9 +39,9 @@ pub struct Args {
     /// Address for /livez, /readyz and /metrics
     #[arg(long, value_name = "ADDR:PORT", default_value = "0.0.0.0:8081")]
     probes_listen: SocketAddr,
-    /// What to serve
-    #[arg(long, value_enum, default_value_t = Serve::Tokens)]
-    serve: Serve,
+    /// What to serve; several separated by commas
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "tokens")]
+    serve: Vec<Part>,
     /// Where records come from: `kube`, the Secrets of a namespace, or `dir:PATH`, the files of a directory
     #[arg(long, value_name = "kube|dir:PATH", default_value = "kube")]
     records: Records,
@@ -68,6 +72,8 @@ pub struct Args {
     /// Time for requests that are under way then
     #[arg(long, value_name = "DURATION", default_value = "20s", value_parser = duration)]
     shutdown_grace: Duration,
+    #[command(flatten)]
+    hooks: HookArgs,
     /// How log lines look
     #[arg(long, value_enum, default_value_t)]
     log_format: logging::Format,
@@ -75,9 +81,11 @@ pub struct Args {
 
 /// What the server does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-enum Serve {
+enum Part {
     /// Issues and checks tokens
     Tokens,
+    /// Takes what is posted to endpoints, and delivers it
+    Hooks,
 }
 
 /// Where records come from.
@@ -138,15 +146,39 @@ async fn serve(args: Args) -> anyhow::Result<()> {
     let store = Arc::new(Store::default());
     let stop = stop()?;
     let (records, namespace, max_staleness) = (args.records.clone(), args.namespace.clone(), args.max_staleness);
-    let server = Server::bind(config(args), store.clone()).await?;
+    let parts = args.serve.clone();
+    let hooks = if parts.contains(&Part::Hooks) {
+        Some(Hooks::open(&args.hooks, &[args.listen, args.probes_listen]).await?)
+    } else {
+        None
+    };
+    let queue = hooks.as_ref().map(|hooks| hooks.queue() as Arc<dyn Queue>);
+    let serve = Serve { tokens: parts.contains(&Part::Tokens), hooks: queue };
+    let server = Server::bind(config(args), serve, store.clone()).await?;
     let (public, probes) = (server.public_address()?, server.probes_address().transpose()?);
     let probes = probes.map_or_else(|| "none".to_owned(), |address| address.to_string());
     // Tests and `dev` read this line.
     println!("listening public={public} probes={probes}");
-    tokio::select! {
-        result = server.run(stop) => Ok(result?),
-        result = follow(records, namespace, store, max_staleness) => result,
-    }
+    let (end, ended) = oneshot::channel::<()>();
+    let (metrics, of_hooks) = (server.hook_metrics(), store.clone());
+    let deliver = async {
+        match hooks {
+            // An error says that the server has ended.
+            Some(hooks) => hooks.run(metrics, of_hooks, ended.map(drop)).await,
+            None => drop(ended.await),
+        }
+    };
+    let serve = async {
+        let result = tokio::select! {
+            result = server.run(stop) => result.map_err(anyhow::Error::from),
+            result = follow(records, namespace, store, max_staleness) => result,
+        };
+        drop(end);
+        result
+    };
+    // Deliveries end after the last post was stored.
+    let (result, ()) = tokio::join!(serve, deliver);
+    result
 }
 
 fn config(args: Args) -> Config {

@@ -17,6 +17,8 @@ use crate::crd::Kind;
 pub trait World<K: Steps>: Send + Sync {
     /// Looks at everything that the verdict on a resource depends on.
     fn fetch(&self, resource: &K, depth: Depth) -> impl Future<Output = Result<Observed<K>, ApplyError>> + Send;
+    /// The very resource as it is now, or [`ApplyError::Going`].
+    fn read_again(&self, resource: &K) -> impl Future<Output = Result<K, ApplyError>> + Send;
     /// Makes deletion wait for [`World::delete_record`].
     fn add_finalizer(&self, resource: &K) -> impl Future<Output = Result<(), ApplyError>> + Send;
     /// Lets a deletion go on.

@@ -82,6 +82,8 @@ pub async fn reconcile<K: Steps, W: World<K>>(
             done => return report_refused(world, resource, &cached, config, now, done).await,
         }
     }
+    // What was written to it last, by ourselves too, may not have come back yet: a status would be written twice.
+    let resource = &world.read_again(resource).await?;
     let live = world.fetch(resource, Depth::Live).await?;
     let done = resource.plan(&live, config, now, entropy()).carry_out(world, resource, &live).await;
     report_refused(world, resource, &live, config, now, done).await

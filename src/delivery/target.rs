@@ -59,6 +59,8 @@ fn is_canonical(url: &Url, text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -147,5 +149,25 @@ mod tests {
     fn a_password_in_a_url_is_not_repeated() {
         let error = parse("https://user:hush-hush@Example.net/a b").unwrap_err();
         assert!(!error.to_string().contains("hush-hush") && !format!("{error:?}").contains("hush-hush"));
+    }
+
+    proptest! {
+        /// hyper reads what this module has vetted with a parser of its own.
+        #[test]
+        fn what_is_accepted_means_the_same_to_hyper(rest in "[ -~é]{0,24}") {
+            let Ok(url) = Url::parse(&("http://".to_owned() + &rest)) else { return Ok(()) };
+            let Ok(url) = parse(url.as_str()) else { return Ok(()) };
+            let Ok(uri) = url.as_str().parse::<hyper::Uri>() else { return Ok(()) };
+            prop_assert_eq!(uri.host(), url.host_str());
+            prop_assert_eq!(uri.port_u16(), url.port());
+            prop_assert_eq!(uri.path(), url.path());
+            prop_assert_eq!(uri.query(), url.query());
+        }
+
+        #[test]
+        fn what_is_accepted_is_accepted_by_hyper(path in "[ -~é]{0,24}") {
+            let Ok(url) = Url::parse(&("http://example.net/".to_owned() + &path)) else { return Ok(()) };
+            prop_assert!(parse(url.as_str()).is_err() || url.as_str().parse::<hyper::Uri>().is_ok(), "{}", url);
+        }
     }
 }

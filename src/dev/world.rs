@@ -135,6 +135,11 @@ fn record_name(resource: &AppCredential) -> String {
 }
 
 impl World<AppCredential> for Directory {
+    /// There is no cache that could lag.
+    async fn read_again(&self, resource: &AppCredential) -> Result<AppCredential, ApplyError> {
+        Ok(resource.clone())
+    }
+
     /// Files are never behind: both depths are one.
     async fn fetch(&self, resource: &AppCredential, _: Depth) -> Result<Observed<AppCredential>, ApplyError> {
         let namespace = resource.namespace().unwrap_or_default();

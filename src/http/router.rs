@@ -7,14 +7,24 @@ use axum::{
     extract::Request,
     http::{Uri, uri::PathAndQuery},
     response::{IntoResponse as _, Response},
-    routing::{get, post},
+    routing::{any, get, post},
 };
 use hyper_util::service::TowerToHyperService;
 
-use super::{discovery, error, introspect, state::App, token};
+use super::{discovery, error, hooks, introspect, state::App, token};
 use crate::token::{INTROSPECTION_PATH, JWKS_PATH, METADATA_PATH, TOKEN_PATH};
 
-pub(super) fn public(app: Arc<App>) -> Router {
+/// Endpoints: each refusal is told in their own way.
+pub(super) fn hooks(hooks: hooks::Hooks) -> Router {
+    Router::new().route(hooks::PATH, any(hooks::handle)).with_state(hooks)
+}
+
+/// No path is there.
+pub(super) fn nothing() -> Router {
+    Router::new().fallback(error::not_found)
+}
+
+pub(super) fn tokens(app: Arc<App>) -> Router {
     let endpoints = Router::new()
         .route(TOKEN_PATH, post(token::handle).fallback(error::only_post))
         .route(INTROSPECTION_PATH, post(introspect::handle).fallback(error::only_post))

@@ -25,14 +25,16 @@ pub(super) struct App {
     pub(super) seen: SeenTokens,
     pub(super) rate_limit: Option<RateLimit>,
     max_staleness: Duration,
+    /// Whether tokens are served: without keys there are none.
+    tokens: bool,
     draining: AtomicBool,
 }
 
 impl App {
-    pub(super) fn new(store: Arc<Store>, max_staleness: Duration, rate_limit: Option<RateLimit>) -> Self {
+    pub(super) fn new(store: Arc<Store>, max_staleness: Duration, rate_limit: Option<RateLimit>, tokens: bool) -> Self {
         let metrics = Metrics::new(store.clone());
         let draining = AtomicBool::new(false);
-        Self { store, metrics, seen: SeenTokens::default(), rate_limit, max_staleness, draining }
+        Self { store, metrics, seen: SeenTokens::default(), rate_limit, max_staleness, tokens, draining }
     }
 
     /// Lets a request in, unless its source has sent too many.
@@ -62,8 +64,8 @@ impl Probed for App {
         }
         match self.store.age(Instant::now()) {
             None => Err("the records were not read completely yet"),
-            Some(age) if age > self.max_staleness => Err("the records are older than --max-staleness"),
-            Some(_) if self.store.load().keys.is_none() => Err("there are no usable signing keys yet"),
+            Some(age) if self.tokens && age > self.max_staleness => Err("the records are older than --max-staleness"),
+            Some(_) if self.tokens && self.store.load().keys.is_none() => Err("there are no usable signing keys yet"),
             Some(_) => Ok(()),
         }
     }

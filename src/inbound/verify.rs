@@ -15,7 +15,7 @@ use axum::http::{HeaderMap, HeaderName};
 use jiff::Timestamp;
 
 pub use check::{SecretError, SpecError, check, check_secret};
-use key::{Key, Method};
+use key::Key;
 use scheme::Scheme;
 
 use crate::record::endpoint::{EndpointSecret, Verification};
@@ -45,8 +45,6 @@ enum Kind {
 struct Way {
     scheme: Scheme,
     keys: Vec<Key>,
-    /// What the header holds is the secret.
-    shows_secret: bool,
     challenge: Option<&'static str>,
 }
 
@@ -67,8 +65,8 @@ pub enum Verdict<'a> {
 /// A request whose sender may post.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Verified {
-    /// By this the provider's repeats of one delivery can be told: at most 256 bytes for each of its parts, printable. Only
-    /// with the body's hash, since many providers do not sign it.
+    /// By this the provider's repeats of one delivery can be told, if it sends one: printable ASCII, at most 513 bytes. Only
+    /// together with the body's hash ([`super::dedupe::Key`]), since many providers do not sign it.
     pub delivery_id: Option<String>,
 }
 
@@ -124,7 +122,6 @@ impl Verifier {
     /// What [`check`] and [`check_secret`] say.
     pub fn new(verification: &Verification, secrets: &[EndpointSecret]) -> Result<Self, VerifierError> {
         check(verification)?;
-        secrets.iter().try_for_each(|secret| check_secret(verification, secret.value.expose()))?;
         Ok(Self(match verification {
             Verification::None => Kind::Open,
             Verification::AppCredential { scopes } => {
@@ -155,15 +152,15 @@ impl Verifier {
         }
     }
 
-    /// Headers whose content is itself a credential: they must neither be stored nor go on to the receiver.
-    pub fn credential_headers(&self) -> impl Iterator<Item = &HeaderName> {
+    /// The headers in which a sender proves who he is. They are meant for this server alone: some hold the secret itself, so they
+    /// must neither be stored nor go on to the receiver.
+    pub fn proof_headers(&self) -> impl Iterator<Item = &HeaderName> {
         let (token, ways) = match &self.0 {
             Kind::Open => (None, &[][..]),
             Kind::Token { bearer, scopes: _ } => (Some(bearer.header()), &[][..]),
             Kind::Proven(ways) => (None, ways.as_slice()),
         };
-        let shown = ways.iter().filter(|way| way.shows_secret).map(|way| way.scheme.header());
-        token.into_iter().chain(shown)
+        token.into_iter().chain(ways.iter().map(|way| way.scheme.header()))
     }
 
     /// The `WWW-Authenticate` that belongs to a 401 (RFC 9110, section 11.6.1). Signatures have none.
@@ -177,13 +174,13 @@ impl Verifier {
     }
 }
 
-fn ways(verification: &Verification, secrets: &[EndpointSecret]) -> Result<Vec<Way>, SpecError> {
+fn ways(verification: &Verification, secrets: &[EndpointSecret]) -> Result<Vec<Way>, VerifierError> {
+    secrets.iter().try_for_each(|secret| check_secret(verification, secret.value.expose()))?;
     let way = |declaration: &scheme::Declaration<'_>| {
         let key = |secret: &EndpointSecret| Key::new(declaration.method, secret.value.expose(), secret.not_after);
         Ok(Way {
             scheme: Scheme::new(declaration)?,
             keys: secrets.iter().filter_map(key).collect(),
-            shows_secret: matches!(declaration.method, Method::Secret { user: _ }),
             challenge: presets::challenge(declaration),
         })
     };

@@ -84,6 +84,12 @@ impl Store {
         self.current.load()
     }
 
+    /// The snapshot as it is now, for longer than a moment.
+    #[must_use]
+    pub fn load_full(&self) -> Arc<Snapshot> {
+        self.current.load_full()
+    }
+
     /// Replaces the snapshot.
     pub fn publish(&self, snapshot: Snapshot) {
         self.current.store(Arc::new(snapshot));

@@ -2,6 +2,7 @@
 
 pub mod controller;
 mod histogram;
+pub mod hooks;
 mod records;
 pub mod server;
 

@@ -1,5 +1,6 @@
 //! Flow 1, steps 1 and 4: looks and writes of every kind.
 
+use futures::try_join;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{
     ResourceExt as _,
@@ -32,18 +33,31 @@ where
     Resources: Of<K>,
 {
     async fn fetch(&self, resource: &K, depth: Depth) -> Result<Observed<K>, ApplyError> {
-        let record = self.record_secret(&record_name(resource), depth).await?;
-        let (consumers, foreign) = self.consumers(resource, depth).await?;
+        let name = record_name(resource);
+        // Boxed, as every reconcile would be several requests larger.
+        let (record, (consumers, foreign), references, around) = try_join!(
+            Box::pin(self.record_secret(&name, depth)),
+            Box::pin(self.consumers(resource, depth)),
+            Box::pin(self.references(resource, depth)),
+            Box::pin(self.around(resource, depth))
+        )?;
         Ok(Observed {
             record: record.as_deref().map(stored_record),
             consumers,
             foreign,
-            references: self.references(resource, depth).await?,
+            references,
             namespace_labels: self.namespace_labels(resource),
             rivals: self.rivals(resource),
             contested_by: self.contests.winner(&resource.namespace().unwrap_or_default(), &resource.consumer_name()),
-            around: self.around(resource, depth).await?,
+            around,
         })
+    }
+
+    async fn read_again(&self, resource: &K) -> Result<K, ApplyError> {
+        let object = format!("{} {}", K::KIND, resource.name_any());
+        let found = call_opt(&object, self.resources(resource).get(&resource.name_any())).await?;
+        let same = |found: &K| found.uid() == resource.uid() && found.meta().deletion_timestamp.is_none();
+        found.filter(same).ok_or(ApplyError::Going { object })
     }
 
     async fn add_finalizer(&self, resource: &K) -> Result<(), ApplyError> {

@@ -13,7 +13,9 @@ pub enum SpecError {
         field: &'static str,
     },
     /// No header could have it.
-    #[error("spec.verification.prefix has characters that headers do not have: use printable ASCII")]
+    #[error(
+        "spec.verification.prefix is nothing that a header could begin with: use printable ASCII, and no space in front"
+    )]
     Prefix,
     /// Something else in braces.
     #[error(

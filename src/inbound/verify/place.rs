@@ -7,8 +7,8 @@ use zeroize::Zeroizing;
 
 use super::Rejection;
 
-/// Every signature costs work, and who sends the header is not known yet.
-pub(super) const MAX_SIGNATURES: usize = 16;
+/// Every signature costs work, and who sends the header is not known yet. While a secret is changed there are two.
+const MAX_SIGNATURES: usize = 8;
 /// An id is kept; nobody's is longer.
 const MAX_ID_BYTES: usize = 256;
 

@@ -91,7 +91,8 @@ impl Scheme {
     /// What does not fit together in it.
     pub(super) fn new(declaration: &Declaration<'_>) -> Result<Self, SpecError> {
         let Declaration { header, separator, prefix, encoding, method, signed, time, tolerance, id } = *declaration;
-        if !prefix.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        // Values of headers never begin with a space.
+        if prefix.starts_with(' ') || !prefix.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
             return Err(SpecError::Prefix);
         }
         let scheme = Self {

@@ -210,19 +210,19 @@ fn none_takes_everything_and_an_app_credential_is_left_to_the_token_check() {
 }
 
 #[test]
-fn what_is_a_credential_and_what_a_refusal_asks_for_is_known() {
+fn where_the_proof_is_and_what_a_refusal_asks_for_is_known() {
     let basic = Verification::Basic { username: "ops".to_owned() };
     let token = Verification::AppCredential { scopes: vec!["a".to_owned()] };
     for (verification, headers, challenge) in [
         (Verification::None, vec![], None),
-        (Verification::GitHub, vec![], None),
-        (Verification::GitLab, vec!["x-gitlab-token"], None),
+        (Verification::GitHub, vec!["x-hub-signature-256"], None),
+        (Verification::GitLab, vec!["webhook-signature", "x-gitlab-token"], None),
         (basic, vec!["authorization"], Some(r#"Basic realm="webhook", charset="UTF-8""#)),
         (Verification::Bearer, vec!["authorization"], Some(r#"Bearer realm="webhook""#)),
         (token, vec!["authorization"], Some(r#"Bearer realm="webhook""#)),
     ] {
         let verifier = Verifier::new(&verification, &[]).unwrap();
-        assert_eq!(verifier.credential_headers().collect::<Vec<_>>(), headers, "{verification:?}");
+        assert_eq!(verifier.proof_headers().collect::<Vec<_>>(), headers, "{verification:?}");
         assert_eq!(verifier.challenge(), challenge, "{verification:?}");
     }
 }

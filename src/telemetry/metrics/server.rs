@@ -8,7 +8,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use super::{PREFIX, histogram::Histogram, records};
+use super::{PREFIX, histogram::Histogram, hooks::Hooks, records};
 use crate::store::Store;
 
 /// Why a token request was refused: the label of a counter, so the list is short and fixed.
@@ -82,6 +82,7 @@ pub struct Metrics {
     refused: [Counter; Reason::ALL.len()],
     introspections: [Counter; 3],
     durations: [Histogram; 2],
+    hooks: Hooks,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -117,6 +118,8 @@ impl Metrics {
         let help = "Time from a request's headers to its answer, in seconds";
         registry.register("http_request_duration_seconds", help, durations.clone());
 
+        let hooks = Hooks::default();
+        hooks.register(&mut registry);
         registry.register_collector(Box::new(records::Collector::new(store)));
         Self {
             issued,
@@ -125,8 +128,15 @@ impl Metrics {
                 .map(|result| introspections.get_or_create_owned(&ResultLabel { result })),
             durations: ["token", "introspect"]
                 .map(|endpoint| durations.get_or_create_owned(&EndpointLabel { endpoint })),
+            hooks,
             registry,
         }
+    }
+
+    /// What is counted of posts and deliveries.
+    #[must_use]
+    pub fn hooks(&self) -> &Hooks {
+        &self.hooks
     }
 
     /// A token was issued, or why not.

@@ -2,8 +2,11 @@
 
 use super::{examples::examples, header_map, judge, secret};
 use crate::{
-    inbound::verify::{Rejection, SecretError, SpecError, Verifier, VerifierError, check, check_secret},
-    record::endpoint::{Hmac, HmacAlgorithm, HmacEncoding, Verification},
+    inbound::{
+        Endpoint, EndpointError,
+        verify::{Rejection, SecretError, SpecError, Verifier, VerifierError, check, check_secret},
+    },
+    record::endpoint::{EndpointRecord, Hmac, HmacAlgorithm, HmacEncoding, Verification},
 };
 
 fn hmac() -> Hmac {
@@ -108,6 +111,20 @@ fn one_right_signature_among_several_is_enough() {
 }
 
 #[test]
+fn signatures_are_looked_at_up_to_a_number() {
+    let example = examples().into_iter().find(|example| example.name == "StandardWebhooks").unwrap();
+    let right = example.headers.iter().find(|(name, _)| *name == "webhook-signature").unwrap().1;
+    let wrong = format!("v1,{}= ", "A".repeat(43));
+    for (before, expected) in [(7, true), (8, false)] {
+        let mut headers = example.headers();
+        headers.insert("webhook-signature", format!("{}{right}", wrong.repeat(before)).parse().unwrap());
+        let secrets = [secret(example.secret, None)];
+        let judged = judge(&example.verification, &secrets, &headers, example.body, example.time);
+        assert_eq!(judged.is_ok(), expected, "{before}");
+    }
+}
+
+#[test]
 fn an_id_cannot_be_cut_elsewhere() {
     let example = examples().into_iter().find(|example| example.name == "StandardWebhooks").unwrap();
     let mut headers = example.headers();
@@ -145,6 +162,7 @@ fn what_is_wrong_with_a_declaration_is_said_with_the_field() {
         ),
         (Hmac { id_header: Some("a:b".to_owned()), ..hmac() }, SpecError::HeaderName { field: "idHeader" }, "idHeader"),
         (Hmac { prefix: "é".to_owned(), ..hmac() }, SpecError::Prefix, "prefix"),
+        (Hmac { prefix: " v0=".to_owned(), ..hmac() }, SpecError::Prefix, "prefix"),
         (content("{raw}"), SpecError::UnknownPlaceholder { text: "{raw}".to_owned() }, "signedContent"),
         (content("v0"), SpecError::NoBody, "signedContent"),
         (content(""), SpecError::NoBody, "signedContent"),
@@ -197,4 +215,35 @@ fn what_is_wrong_with_a_secret_is_said_without_it() {
     }
     assert_eq!(check_secret(&standard, "whsec_aGVsbG8"), Ok(()), "without padding");
     assert_eq!(check_secret(&Verification::None, "anything"), Ok(()));
+}
+
+#[test]
+fn an_endpoint_whose_posts_cannot_be_judged_is_not_served() {
+    let record = |verification: serde_json::Value| {
+        let record = serde_json::json!({
+            "version": 1,
+            "source": {"kind": "Webhook", "namespace": "team-a", "name": "alerts", "uid": "uid-1"},
+            "urls": [{"id": "id", "createdAt": "2026-01-01T00:00:00Z"}],
+            "active": true,
+            "inactiveMode": "Reject",
+            "maxBodyBytes": 1024,
+            "verification": verification,
+            "secrets": [{"value": "hush!", "generated": false, "createdAt": "2026-01-01T00:00:00Z"}],
+            "handler": {"type": "Raw"},
+            "delivery": {
+                "target": {"url": "https://example.test/"},
+                "method": "POST",
+                "onMissingCredential": "SendUnauthenticated",
+                "timeoutSeconds": 15,
+                "retry": {"attempts": 1, "initialDelaySeconds": 1, "maxDelaySeconds": 1},
+                "maxInFlight": 1,
+                "expireAfterSeconds": 60,
+            },
+        });
+        serde_json::from_value::<EndpointRecord>(record).unwrap()
+    };
+    let endpoint = Endpoint::new(record(serde_json::json!({"type": "GitHub"}))).unwrap();
+    assert_eq!(endpoint.verifier().proof_headers().count(), 1);
+    let error = Endpoint::new(record(serde_json::json!({"type": "StandardWebhooks"})));
+    assert_eq!(error.unwrap_err(), EndpointError::Verification(VerifierError::Secret(SecretError::NotStandard)));
 }

@@ -1,0 +1,80 @@
+//! Start-up of flow 3: the queue, the guard of outgoing calls, and the worker that delivers.
+
+use std::{
+    env,
+    net::{IpAddr, SocketAddr},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use crate::{
+    delivery::{
+        egress::{Egress, Exception, Forbidden, Guard, Resolver, Tls},
+        queue::{Embedded, Retention},
+        worker::Worker,
+    },
+    store::Store,
+    telemetry::metrics::hooks::Hooks as Metrics,
+};
+
+/// Arguments for whoever serves hooks.
+#[derive(clap::Args, Clone, Debug)]
+pub struct HookArgs {
+    /// Directory of the queue, on a volume of its own: what was acknowledged lies there until it is delivered
+    #[arg(long, value_name = "DIR", default_value = "/var/lib/snaphook/queue")]
+    queue: PathBuf,
+    /// Receivers that are allowed although they are not on the public internet: 10.0.0.0/8, 10.1.2.3 or 10.1.2.3:8080
+    #[arg(long, value_name = "NETWORK|ADDR[:PORT]", value_delimiter = ',')]
+    allow_egress: Vec<Exception>,
+    /// Certificate authorities, in PEM, that receivers may have besides those that the system trusts
+    #[arg(long, value_name = "FILE")]
+    egress_ca: Option<PathBuf>,
+}
+
+/// What serves hooks, opened.
+pub struct Hooks {
+    queue: Arc<Embedded>,
+    egress: Egress,
+}
+
+impl Hooks {
+    /// Opens the queue, as the arguments say. `own` are addresses of this program.
+    ///
+    /// # Errors
+    /// The queue cannot be opened, or receivers cannot be checked.
+    pub async fn open(args: &HookArgs, own: &[SocketAddr]) -> anyhow::Result<Self> {
+        let forbidden = own.iter().copied().map(Forbidden::from).chain(of_the_cluster()).collect();
+        let guard = Guard { exceptions: args.allow_egress.clone(), loopback: false, forbidden };
+        Self::with(&args.queue, guard, args.egress_ca.as_deref()).await
+    }
+
+    /// Opens the queue in a directory, for calls that `guard` allows.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub async fn with(directory: &Path, guard: Guard, authorities: Option<&Path>) -> anyhow::Result<Self> {
+        let egress = Egress::new(guard, Resolver::system()?, Tls::new(authorities)?);
+        let queue = Embedded::open(directory, Retention::default()).await?;
+        Ok(Self { queue: Arc::new(queue), egress })
+    }
+
+    /// Where posts are stored.
+    #[must_use]
+    pub fn queue(&self) -> Arc<Embedded> {
+        self.queue.clone()
+    }
+
+    /// Delivers until `stop`, and closes the queue.
+    pub async fn run(self, metrics: Metrics, store: Arc<Store>, stop: impl Future<Output = ()>) {
+        Worker::new(self.queue.clone(), store, self.egress, metrics).run(stop).await;
+        self.queue.close().await;
+    }
+}
+
+/// The API server, and the address of this Pod where it is told.
+fn of_the_cluster() -> impl Iterator<Item = Forbidden> {
+    let api_server = env::var("KUBERNETES_SERVICE_HOST").ok();
+    let pod = env::var("POD_IP").ok();
+    let addresses = [api_server, pod].into_iter().flatten().filter_map(|text| text.parse::<IpAddr>().ok());
+    addresses.map(|address| Forbidden { address, port: None })
+}

@@ -1,0 +1,213 @@
+//! Flow 3, pure: from a stored message and the records as they are now to a request, or to why there is none.
+
+use core::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use hyper::{
+    HeaderMap, Method, Uri,
+    header::{ACCEPT_ENCODING, HOST, HeaderName, HeaderValue, USER_AGENT},
+};
+use jiff::{SignedDuration, Timestamp};
+use zeroize::Zeroizing;
+
+use super::{Auth, Outgoing, mask::Mask};
+use crate::{
+    delivery::{
+        egress::Receiver,
+        inject, passed_on,
+        retry::Standing,
+        sign, target,
+        verdict::{DeadReason, HoldReason, Verdict},
+    },
+    record::{
+        EndpointRecord, InjectionRecord,
+        endpoint::{self, Delivery, OnMissingCredential, Target},
+    },
+};
+
+const AGENT: HeaderValue = HeaderValue::from_static(concat!("snaphook/", env!("CARGO_PKG_VERSION")));
+/// Nothing is decoded, so nothing can swell.
+const NO_ENCODING: HeaderValue = HeaderValue::from_static("identity");
+
+/// A request that is ready to be sent. Holds the credential in its URL or headers, so nothing of them is shown.
+pub struct Prepared {
+    pub(super) receiver: Receiver,
+    pub(super) method: Method,
+    pub(super) uri: Uri,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
+    pub(super) timeout: Duration,
+    pub(super) mask: Mask,
+    pub(super) terms: Terms,
+}
+
+/// What has to be known when the call has ended.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Terms {
+    pub(super) at: Timestamp,
+    pub(super) auth: Auth,
+    pub(super) standing: Standing,
+}
+
+impl fmt::Debug for Prepared {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { receiver, method, uri, headers: _, body: _, timeout, mask: _, terms } = self;
+        let mut shown = formatter.debug_struct("Prepared");
+        shown.field("receiver", receiver).field("method", method).field("host", &uri.host());
+        shown.field("timeout", timeout).field("terms", terms).finish_non_exhaustive()
+    }
+}
+
+impl Prepared {
+    /// With which credential it goes out.
+    #[must_use]
+    pub fn auth(&self) -> Auth {
+        self.terms.auth
+    }
+}
+
+/// Prepares the next call for a message.
+///
+/// `credential` is the record of the `WebhookCredential` that the endpoint names, as it is now; one of another name or
+/// namespace counts as missing.
+///
+/// # Errors
+/// Why no call is made: the message waits, or has ended.
+pub fn prepare(
+    endpoint: &EndpointRecord,
+    credential: Option<&InjectionRecord>,
+    outgoing: &Outgoing,
+    now: Timestamp,
+) -> Result<Prepared, Verdict> {
+    let delivery = &endpoint.delivery;
+    let standing = standing(delivery, outgoing);
+    if let Some(reason) = standing.ended(now) {
+        return Err(Verdict::DeadLetter(reason));
+    }
+    let Place { receiver, mut url, host } = place(&delivery.target).map_err(Verdict::Hold)?;
+    let (credential, auth) = chosen(endpoint, credential)?;
+    let mut headers = headers(endpoint, outgoing, now).map_err(Verdict::Hold)?;
+    let mask = mask(delivery, credential, &url, &headers);
+    if let Some(record) = credential {
+        inject::inject(record, &mut url, &mut headers).map_err(|_| Verdict::Hold(HoldReason::CredentialInvalid))?;
+    }
+    headers.extend(host.map(|host| (HOST, host)));
+    Ok(Prepared {
+        receiver,
+        method: method(delivery.method),
+        uri: Uri::try_from(url.as_str()).map_err(|_| Verdict::Hold(HoldReason::TargetInvalid))?,
+        headers,
+        body: outgoing.body.clone(),
+        timeout: Duration::from_secs(delivery.timeout_seconds.max(1).into()),
+        mask,
+        terms: Terms {
+            at: now,
+            auth,
+            standing: Standing { attempts: standing.attempts.saturating_add(1), ..standing },
+        },
+    })
+}
+
+fn standing(delivery: &Delivery, outgoing: &Outgoing) -> Standing {
+    let life = SignedDuration::from_secs(delivery.expire_after_seconds.into());
+    let expires_at = outgoing.accepted_at.checked_add(life).ok();
+    Standing { attempts: outgoing.attempts, expires_at, retry: delivery.retry }
+}
+
+/// Where a call goes, before its credential is added.
+struct Place {
+    receiver: Receiver,
+    url: Zeroizing<String>,
+    /// The `Host` header, where it is not what the URL says.
+    host: Option<HeaderValue>,
+}
+
+fn place(target: &Target) -> Result<Place, HoldReason> {
+    match target {
+        Target::Url(text) => {
+            let url = target::parse(text).map_err(|_| HoldReason::TargetInvalid)?;
+            Ok(Place { receiver: Receiver::Url, url: Zeroizing::new(url.into()), host: None })
+        }
+        Target::Service { host, address, port, path } => service(host, *address, *port, path),
+        Target::Unresolved(_) => Err(HoldReason::TargetUnresolved),
+    }
+}
+
+fn service(host: &str, address: IpAddr, port: u16, path: &str) -> Result<Place, HoldReason> {
+    if !path.starts_with('/') || path.contains('#') {
+        return Err(HoldReason::TargetInvalid);
+    }
+    let url = Zeroizing::new(format!("http://{}{path}", SocketAddr::new(address, port)));
+    let host = HeaderValue::try_from(host).map_err(|_| HoldReason::TargetInvalid)?;
+    Ok(Place { receiver: Receiver::Service, url, host: Some(host) })
+}
+
+fn chosen<'a>(
+    endpoint: &EndpointRecord,
+    found: Option<&'a InjectionRecord>,
+) -> Result<(Option<&'a InjectionRecord>, Auth), Verdict> {
+    let Some(wanted) = &endpoint.delivery.credential else { return Ok((None, Auth::NotWanted)) };
+    let is_wanted = |record: &&InjectionRecord| {
+        record.source.name == *wanted && record.source.namespace == endpoint.source.namespace
+    };
+    match (found.filter(is_wanted), endpoint.delivery.on_missing_credential) {
+        (Some(record), _) => Ok((Some(record), Auth::Sent)),
+        (None, OnMissingCredential::SendUnauthenticated) => Ok((None, Auth::Missing)),
+        (None, OnMissingCredential::Hold) => Err(Verdict::Hold(HoldReason::CredentialMissing)),
+        (None, OnMissingCredential::DeadLetter) => Err(Verdict::DeadLetter(DeadReason::CredentialMissing)),
+    }
+}
+
+/// All headers but the credential: the sender's, then the Webhook's, then ours.
+fn headers(endpoint: &EndpointRecord, outgoing: &Outgoing, now: Timestamp) -> Result<HeaderMap, HoldReason> {
+    let mut headers = passed_on(&outgoing.headers, &endpoint.verification);
+    headers.insert(USER_AGENT, AGENT);
+    for (name, value) in &endpoint.delivery.headers {
+        inject::set_header(&mut headers, name, value).map_err(|_| HoldReason::HeadersInvalid)?;
+    }
+    headers.insert(ACCEPT_ENCODING, NO_ENCODING);
+    let mut set = |name, value: &str| {
+        let value = HeaderValue::try_from(value).map_err(|_| HoldReason::HeadersInvalid)?;
+        headers.insert(HeaderName::from_static(name), value);
+        Ok(())
+    };
+    set(sign::ID, &outgoing.id)?;
+    let secrets = &endpoint.delivery.signing_secrets;
+    if !secrets.is_empty() {
+        let signature = sign::sign(secrets, &outgoing.id, now, &outgoing.body);
+        set(sign::TIMESTAMP, &now.as_second().to_string())?;
+        set(sign::SIGNATURE, &signature.map_err(|_| HoldReason::SigningSecretInvalid)?)?;
+    }
+    Ok(headers)
+}
+
+/// What must not be kept of the answer. The path counts too: many a receiver's URL has a token in it.
+fn mask(delivery: &Delivery, credential: Option<&InjectionRecord>, url: &str, headers: &HeaderMap) -> Mask {
+    let mut mask = Mask::default();
+    if let Some(record) = credential {
+        mask.credential(inject::check_value(record.value.expose()).unwrap_or_default());
+    }
+    delivery.headers.values().for_each(|value| mask.rather_long(value.trim()));
+    if let Some(signatures) = headers.get(sign::SIGNATURE).and_then(|value| value.to_str().ok()) {
+        signatures.split(' ').for_each(|signature| mask.rather_long(signature));
+    }
+    if let Some(path) = url.split_once("://").and_then(|(_, rest)| rest.find('/').and_then(|start| rest.get(start..))) {
+        mask.rather_long(path);
+    }
+    mask
+}
+
+fn method(method: endpoint::Method) -> Method {
+    match method {
+        endpoint::Method::Post => Method::POST,
+        endpoint::Method::Put => Method::PUT,
+        endpoint::Method::Patch => Method::PATCH,
+    }
+}
+
+#[cfg(test)]
+mod tests;

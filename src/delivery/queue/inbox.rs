@@ -1,0 +1,219 @@
+//! Flow 3: what waits for the next commit. One sync costs as much for a hundred messages as for one, so it is worth a moment
+//! to let those in who are just about to come.
+
+use std::{
+    mem,
+    sync::mpsc::{Receiver, RecvTimeoutError},
+    time::{Duration, Instant},
+};
+
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+use super::{change::Change, fault::Fault};
+
+/// The most jobs in one commit.
+const MOST_JOBS: usize = 1_024;
+/// The most bytes in one commit, about, so that it fits into the memory of the database.
+const MOST_BYTES: usize = 8 << 20;
+/// The longest that a commit is put off.
+const LONGEST_WINDOW: Duration = Duration::from_millis(2);
+
+/// Tells the one who waits, after the commit. Dropped instead, it tells that there was none.
+pub(super) type Reply = Box<dyn FnOnce() + Send>;
+
+/// What is done in a transaction.
+pub(super) type Work = Box<dyn FnOnce(&mut Change<'_>) -> Result<Reply, Fault> + Send>;
+
+/// Something to do in the next transaction.
+pub(super) struct Job {
+    pub(super) work: Work,
+    pub(super) bytes: usize,
+    /// Its share of what may wait.
+    pub(super) _room: OwnedSemaphorePermit,
+}
+
+/// What the thread that writes is told.
+pub(super) enum Command {
+    Do(Job),
+    /// The database of that generation is no good.
+    Broken(u64),
+    Stop(oneshot::Sender<()>),
+}
+
+/// For how long arrivals are waited for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Pace {
+    /// As many as may come at once: those who were just answered, and those who came meanwhile.
+    expected: usize,
+    /// In all.
+    window: Duration,
+    /// For each next one.
+    gap: Duration,
+}
+
+impl Pace {
+    /// After a commit that took so long, which `answered` jobs waited for and during which `arrived` came.
+    pub(super) fn after(commit: Duration, answered: usize, arrived: usize) -> Self {
+        Self {
+            expected: answered + arrived,
+            window: (commit / 4).min(LONGEST_WINDOW),
+            gap: (commit / 10).min(LONGEST_WINDOW),
+        }
+    }
+}
+
+pub(super) struct Inbox {
+    commands: Receiver<Command>,
+    jobs: Vec<Job>,
+    bytes: usize,
+    pub(super) broken: Option<u64>,
+    pub(super) stop: Option<oneshot::Sender<()>>,
+    /// Nobody can send anything any more.
+    ended: bool,
+}
+
+impl Inbox {
+    pub(super) fn new(commands: Receiver<Command>) -> Self {
+        Self { commands, jobs: Vec::new(), bytes: 0, broken: None, stop: None, ended: false }
+    }
+
+    pub(super) fn jobs(&self) -> usize {
+        self.jobs.len()
+    }
+
+    /// Whether the thread should end. What came before is done first.
+    pub(super) fn is_over(&self) -> bool {
+        self.jobs.is_empty() && self.is_ending()
+    }
+
+    pub(super) fn is_ending(&self) -> bool {
+        self.ended || self.stop.is_some()
+    }
+
+    fn is_full(&self) -> bool {
+        self.jobs.len() >= MOST_JOBS || self.bytes >= MOST_BYTES
+    }
+
+    /// Waits for a command. False: none came in that time.
+    pub(super) fn wait(&mut self, time: Duration) -> bool {
+        match self.commands.recv_timeout(time) {
+            Ok(command) => self.take_in(command),
+            Err(RecvTimeoutError::Disconnected) => self.ended = true,
+            Err(RecvTimeoutError::Timeout) => return false,
+        }
+        true
+    }
+
+    /// Takes in what is there.
+    pub(super) fn drain(&mut self) {
+        while !self.is_full()
+            && let Ok(command) = self.commands.try_recv()
+        {
+            self.take_in(command);
+        }
+    }
+
+    /// Lets those in who come at that pace.
+    pub(super) fn gather(&mut self, pace: Pace) {
+        self.drain();
+        let end = Instant::now() + pace.window;
+        while self.jobs.len() < pace.expected && !self.is_full() && !self.is_ending() {
+            let left = end.saturating_duration_since(Instant::now()).min(pace.gap);
+            if left.is_zero() || !self.wait(left) {
+                return;
+            }
+            self.drain();
+        }
+    }
+
+    pub(super) fn take(&mut self) -> Vec<Job> {
+        self.bytes = 0;
+        mem::take(&mut self.jobs)
+    }
+
+    fn take_in(&mut self, command: Command) {
+        match command {
+            Command::Do(job) => {
+                self.bytes += job.bytes;
+                self.jobs.push(job);
+            }
+            Command::Broken(generation) => self.broken = self.broken.max(Some(generation)),
+            Command::Stop(reply) => self.stop = Some(reply),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::mpsc, thread};
+
+    use tokio::sync::Semaphore;
+
+    use super::*;
+
+    fn job(bytes: usize) -> Command {
+        let room = std::sync::Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
+        Command::Do(Job { work: Box::new(|_| Ok(Box::new(|| {}))), bytes, _room: room })
+    }
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn who_is_expected_is_waited_for() {
+        let (sender, receiver) = mpsc::channel();
+        let mut inbox = Inbox::new(receiver);
+        sender.send(job(1)).unwrap();
+        let late = thread::spawn(move || {
+            thread::sleep(Duration::from_millis(20));
+            (0..2).for_each(|_| sender.send(job(1)).unwrap());
+            sender
+        });
+        inbox.gather(Pace { expected: 3, window: SECOND * 60, gap: SECOND * 60 });
+        assert_eq!(inbox.take().len(), 3);
+        drop(late.join().unwrap());
+    }
+
+    #[test]
+    fn nobody_is_waited_for_whom_nothing_lets_expect() {
+        let (sender, receiver) = mpsc::channel();
+        let mut inbox = Inbox::new(receiver);
+        sender.send(job(1)).unwrap();
+        inbox.gather(Pace { expected: 1, window: SECOND * 3_600, gap: SECOND * 3_600 });
+        inbox.gather(Pace { expected: 9, window: Duration::ZERO, gap: SECOND });
+        inbox.gather(Pace { expected: 9, window: SECOND * 3_600, gap: Duration::from_micros(1) });
+        assert_eq!(inbox.take().len(), 1);
+    }
+
+    #[test]
+    fn a_commit_is_put_off_by_a_part_of_what_it_takes() {
+        let pace = Pace::after(Duration::from_millis(4), 3, 4);
+        assert_eq!(pace, Pace { expected: 7, window: Duration::from_millis(1), gap: Duration::from_micros(400) });
+        assert_eq!(Pace::after(SECOND, 1, 0).window, LONGEST_WINDOW);
+    }
+
+    #[test]
+    fn a_commit_has_bounds() {
+        let (sender, receiver) = mpsc::channel();
+        let mut inbox = Inbox::new(receiver);
+        (0..=MOST_JOBS).for_each(|_| sender.send(job(0)).unwrap());
+        for expected in [MOST_JOBS, 1] {
+            inbox.gather(Pace::default());
+            assert_eq!(inbox.take().len(), expected);
+        }
+        (0..3).for_each(|_| sender.send(job(MOST_BYTES / 2)).unwrap());
+        inbox.gather(Pace::default());
+        assert_eq!(inbox.take().len(), 2);
+    }
+
+    #[test]
+    fn it_ends_with_what_came_before() {
+        let (sender, receiver) = mpsc::channel();
+        let mut inbox = Inbox::new(receiver);
+        sender.send(job(1)).unwrap();
+        drop(sender);
+        inbox.gather(Pace { expected: 9, window: SECOND * 3_600, gap: SECOND * 3_600 });
+        assert!(inbox.is_ending() && !inbox.is_over());
+        inbox.take();
+        assert!(inbox.is_over());
+    }
+}

@@ -1,0 +1,105 @@
+//! Flow 3: the tables of the queue's file, and the order of their keys.
+//!
+//! A message has a *number*, which says when it was queued and is never used again. Its content is written once. Its head is
+//! small and written with each change, so it lies apart; its place says where it stands among the messages of its
+//! endpoint and is what due times, lists and pruning go by. Nothing here has to be read as a whole, ever.
+
+use redb::{TableDefinition, TableError, WriteTransaction};
+
+use super::encoding::milliseconds;
+use crate::delivery::message::{OrderingKey, Phase, State};
+
+/// Number of the content ▶ content.
+pub(super) const CONTENTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("contents");
+/// Endpoint, whether it has ended, number ▶ head. The first one of an endpoint that has not ended is its oldest.
+pub(super) const HEADS: TableDefinition<'_, HeadKey, &[u8]> = TableDefinition::new("heads");
+/// Endpoint, phase, time, number. Messages that are due have their due time, those that ended the time of their end.
+pub(super) const PLACES: TableDefinition<'_, Place, ()> = TableDefinition::new("places");
+/// Id ▶ endpoint, number.
+pub(super) const IDS: TableDefinition<'_, &[u8; 22], (u32, u64)> = TableDefinition::new("ids");
+/// Endpoint, ordering key, number: the messages with a key that have not ended. Only the first of a key is ever due.
+pub(super) const CHAINS: TableDefinition<'_, Link, ()> = TableDefinition::new("chains");
+/// Endpoint ▶ who it is, and how much there is of it.
+pub(super) const ENDPOINTS: TableDefinition<'_, u32, &[u8]> = TableDefinition::new("endpoints");
+/// Name ▶ value: one of the names below.
+pub(super) const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
+
+/// In [`META`]: the version of all rows.
+pub(super) const VERSION: &str = "version";
+/// In [`META`]: the number of the next message.
+pub(super) const NEXT_NUMBER: &str = "next number";
+/// In [`META`]: the number of the next endpoint.
+pub(super) const NEXT_ENDPOINT: &str = "next endpoint";
+
+pub(super) type HeadKey = (u32, u8, u64);
+pub(super) type Place = (u32, u8, u64, u64);
+pub(super) type Link = (u32, u128, u64);
+
+/// All tables, in a transaction that writes.
+pub(super) struct Tables<'txn> {
+    pub(super) contents: redb::Table<'txn, u64, &'static [u8]>,
+    pub(super) heads: redb::Table<'txn, HeadKey, &'static [u8]>,
+    pub(super) places: redb::Table<'txn, Place, ()>,
+    pub(super) ids: redb::Table<'txn, &'static [u8; 22], (u32, u64)>,
+    pub(super) chains: redb::Table<'txn, Link, ()>,
+    pub(super) endpoints: redb::Table<'txn, u32, &'static [u8]>,
+    pub(super) meta: redb::Table<'txn, &'static str, u64>,
+}
+
+impl<'txn> Tables<'txn> {
+    /// Opens the tables, and makes those that are not there.
+    pub(super) fn open(transaction: &'txn WriteTransaction) -> Result<Self, TableError> {
+        Ok(Self {
+            contents: transaction.open_table(CONTENTS)?,
+            heads: transaction.open_table(HEADS)?,
+            places: transaction.open_table(PLACES)?,
+            ids: transaction.open_table(IDS)?,
+            chains: transaction.open_table(CHAINS)?,
+            endpoints: transaction.open_table(ENDPOINTS)?,
+            meta: transaction.open_table(META)?,
+        })
+    }
+}
+
+pub(super) fn phase_code(phase: Phase) -> u8 {
+    match phase {
+        Phase::Due => 0,
+        Phase::Waiting => 1,
+        Phase::Held => 2,
+        Phase::DeadLetter => 3,
+        Phase::Delivered => 4,
+    }
+}
+
+pub(super) fn head_key(endpoint: u32, phase: Phase, number: u64) -> HeadKey {
+    (endpoint, phase.is_end().into(), number)
+}
+
+pub(super) fn place(endpoint: u32, state: &State, number: u64) -> Place {
+    let at = match state {
+        State::Due { at } | State::DeadLetter { at, .. } | State::Delivered { at } => milliseconds(*at),
+        // These keep the order in which they came.
+        State::Waiting | State::Held => 0,
+    };
+    (endpoint, phase_code(state.phase()), at, number)
+}
+
+/// The places of an endpoint's messages in one phase, up to a time.
+pub(super) fn places(endpoint: u32, phase: Phase, until: u64) -> std::ops::RangeInclusive<Place> {
+    let code = phase_code(phase);
+    (endpoint, code, 0, 0)..=(endpoint, code, until, u64::MAX)
+}
+
+/// The heads of an endpoint's messages that have ended, or have not.
+pub(super) fn heads(endpoint: u32, ended: bool) -> std::ops::RangeInclusive<HeadKey> {
+    (endpoint, ended.into(), 0)..=(endpoint, ended.into(), u64::MAX)
+}
+
+pub(super) fn link(endpoint: u32, OrderingKey(key): OrderingKey, number: u64) -> Link {
+    (endpoint, u128::from_be_bytes(key), number)
+}
+
+/// The messages of one key that have not ended.
+pub(super) fn chain(endpoint: u32, key: OrderingKey) -> std::ops::RangeInclusive<Link> {
+    link(endpoint, key, 0)..=link(endpoint, key, u64::MAX)
+}

@@ -1,0 +1,5 @@
+mod crash;
+mod faults;
+mod flow;
+mod keeping;
+mod model;

@@ -1,0 +1,131 @@
+//! Flow 3, up to the 2xx: `POST /hooks/{id}`: look up ▶ verify ▶ deduplicate ▶ filter, transform ▶ store ▶ answer.
+
+mod answer;
+mod intake;
+mod pool;
+mod rates;
+
+use std::{sync::Arc, time::Instant};
+
+use axum::{
+    body::{Body, Bytes},
+    extract::{Path, Request, State},
+    http::{Method, request::Parts},
+    response::{IntoResponse as _, Response},
+};
+use jiff::Timestamp;
+
+use self::answer::Answer;
+pub(super) use self::intake::Intake;
+use super::{body, state::App};
+use crate::{
+    inbound::{
+        Endpoint, handler, handshake,
+        verify::{self, Verdict},
+    },
+    record::{EndpointRecord, endpoint::InactiveMode},
+};
+
+/// Where endpoints are, as axum writes it.
+pub(super) const PATH: &str = "/hooks/{id}";
+
+/// What the route needs.
+#[derive(Clone)]
+pub(super) struct Hooks {
+    pub(super) app: Arc<App>,
+    pub(super) intake: Arc<Intake>,
+}
+
+pub(super) async fn handle(State(hooks): State<Hooks>, Path(id): Path<String>, request: Request) -> Response {
+    let started = Instant::now();
+    let answer = hooks.answer(&id, request).await.unwrap_or_else(|refusal| refusal);
+    hooks.app.metrics.hooks().post(started.elapsed(), answer.outcome());
+    answer.into_response()
+}
+
+impl Hooks {
+    /// A refusal is an error, so that the steps read as they follow one another.
+    async fn answer(&self, id: &str, request: Request) -> Result<Answer, Answer> {
+        let now = Timestamp::now();
+        let endpoint = self.find(id, now)?;
+        let (parts, body) = request.into_parts();
+        if let Some(answer) = check_method(&parts, endpoint.record())? {
+            return Ok(answer);
+        }
+        check_state(endpoint.record())?;
+        self.intake.admit(endpoint.record())?;
+        let body = read(&parts, body, endpoint.record()).await?;
+        let delivery_id = self.verify(&endpoint, &parts, &body, now)?;
+        if let Some(handshake) = handshake::after_verification(&endpoint.record().verification, &body) {
+            return Ok(Answer::Handshake(handshake));
+        }
+        self.intake.take(endpoint, parts, body, delivery_id, now).await
+    }
+
+    /// Endpoints are served from the last snapshot, however old it is; before the first one nothing is known to be unknown.
+    fn find(&self, id: &str, now: Timestamp) -> Result<Arc<Endpoint>, Answer> {
+        let found = self.app.store.load().endpoint(id, now).cloned();
+        if found.is_none() && self.app.store.age(Instant::now()).is_none() {
+            return Err(Answer::Unavailable("records_not_read"));
+        }
+        found.ok_or(Answer::Unknown)
+    }
+
+    fn verify(
+        &self,
+        endpoint: &Endpoint,
+        parts: &Parts,
+        body: &Bytes,
+        now: Timestamp,
+    ) -> Result<Option<String>, Answer> {
+        let verifier = endpoint.verifier();
+        let unauthorized = |reason: &'static str| Answer::Unauthorized { reason, challenge: verifier.challenge() };
+        let incoming = verify::Incoming { headers: &parts.headers, body };
+        match verifier.verify(&incoming, now).map_err(|rejection| unauthorized(rejection.reason()))? {
+            Verdict::Verified(sender) => Ok(sender.delivery_id),
+            Verdict::CheckToken { token, scopes } => {
+                let has_all = self.token_has(token, scopes, now)?.ok_or_else(|| unauthorized("InactiveToken"))?;
+                if has_all { Ok(None) } else { Err(Answer::Forbidden) }
+            }
+        }
+    }
+
+    /// Whether a token of ours has all scopes; nothing where it is not active.
+    fn token_has(&self, token: &str, scopes: &[String], now: Timestamp) -> Result<Option<bool>, Answer> {
+        let snapshot = self.app.fresh().map_err(|_| Answer::Unavailable("records_stale"))?;
+        let keys = snapshot.keys.as_ref().ok_or(Answer::Unavailable("no_signing_keys"))?;
+        let seen = self.app.seen.verify(keys, token, now);
+        let active = seen.filter(|seen| seen.verified.is_active(keys, &snapshot.clients, now));
+        Ok(active.map(|seen| {
+            let granted = |scope: &String| seen.verified.claims().scope.split(' ').any(|granted| granted == scope);
+            scopes.iter().all(granted)
+        }))
+    }
+}
+
+/// The answer to a handshake that is no post.
+fn check_method(parts: &Parts, record: &EndpointRecord) -> Result<Option<Answer>, Answer> {
+    match parts.method {
+        Method::POST => Ok(None),
+        Method::OPTIONS => {
+            let answer = handshake::preflight(&parts.headers, record.handler.type_, record.limits.posts_per_second);
+            answer.map(|answer| Some(Answer::Handshake(answer))).ok_or(Answer::Method)
+        }
+        _ => Err(Answer::Method),
+    }
+}
+
+fn check_state(record: &EndpointRecord) -> Result<(), Answer> {
+    let refused = !record.active && record.inactive_mode == InactiveMode::Reject;
+    if refused { Err(Answer::Gone) } else { Ok(()) }
+}
+
+async fn read(parts: &Parts, body: Body, record: &EndpointRecord) -> Result<Bytes, Answer> {
+    let limit = usize::try_from(record.max_body_bytes).unwrap_or(usize::MAX);
+    body::read(&parts.headers, body, limit).await.map_err(Answer::from)
+}
+
+/// A post as handlers look at it.
+fn incoming<'a>(parts: &'a Parts, body: &'a Bytes) -> handler::Incoming<'a> {
+    handler::Incoming { headers: &parts.headers, query: parts.uri.query().unwrap_or_default(), body }
+}

@@ -1,0 +1,239 @@
+//! Flow 3: from a verified post to messages on disk.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use axum::{
+    body::Bytes,
+    http::{HeaderMap, header::CONTENT_TYPE, request::Parts},
+};
+use jiff::Timestamp;
+use tokio::time::timeout;
+
+use super::{answer::Answer, pool::Pool, rates::Rates};
+use crate::{
+    delivery::{
+        message::{Content, DuplicateKey, EndpointRef, Entry, Header, Label, MessageId, NewMessage, OrderingKey},
+        passed_on,
+        queue::{Arrival, EnqueueError, Queue, Recent, Unavailable},
+    },
+    inbound::{
+        Endpoint,
+        dedupe::{Claim, Dedupe, Key, Limits, Ticket, body_hash},
+        handler::{Event, Verdict},
+    },
+    record::{EndpointRecord, endpoint::HandlerType},
+};
+
+/// Slack waits 3 seconds for an answer, Shopify 5.
+const LONGEST_WAIT: Duration = Duration::from_millis(1800);
+/// Bodies without expressions are looked at at once up to here: it takes less time than to hand them over.
+const SMALL: usize = 64 * 1024;
+
+/// A message from before the last start is known as a duplicate, but not by its id.
+type Duplicates = Dedupe<Option<MessageId>>;
+
+/// Takes posts in.
+pub(in crate::http) struct Intake {
+    queue: Arc<dyn Queue>,
+    duplicates: Arc<Mutex<Duplicates>>,
+    pool: Pool,
+    rates: Rates,
+}
+
+impl std::fmt::Debug for Intake {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Intake").finish_non_exhaustive()
+    }
+}
+
+impl Intake {
+    /// Remembers what the queue has of the last day.
+    pub(in crate::http) async fn new(queue: Arc<dyn Queue>, now: Timestamp) -> Result<Self, Unavailable> {
+        let limits = Limits::default();
+        let since = now.checked_sub(limits.age).unwrap_or(now);
+        let recent = queue.recent(since, limits.per_endpoint).await?;
+        let mut duplicates = Duplicates::new(limits);
+        for Recent { endpoint, accepted_at, duplicate } in recent.into_iter().rev() {
+            let DuplicateKey { id: delivery_id, hash } = duplicate;
+            duplicates.remember(&endpoint.uid, Key::new(&delivery_id, &hash), None, accepted_at);
+        }
+        let duplicates = Arc::new(Mutex::new(duplicates));
+        Ok(Self { queue, duplicates, pool: Pool::default(), rates: Rates::default() })
+    }
+
+    /// Lets a post in, unless its endpoint had too many.
+    pub(super) fn admit(&self, record: &EndpointRecord) -> Result<(), Answer> {
+        let drops_429 = record.handler.type_ == HandlerType::Alertmanager;
+        let admitted = self.rates.admit(&record.source.uid, record.limits.posts_per_second);
+        admitted.map_err(|wait| Answer::RateLimited { wait, drops_429 })
+    }
+
+    /// Deduplicates, filters, transforms and stores a verified post.
+    pub(super) async fn take(
+        &self,
+        endpoint: Arc<Endpoint>,
+        parts: Parts,
+        body: Bytes,
+        delivery_id: Option<String>,
+        now: Timestamp,
+    ) -> Result<Answer, Answer> {
+        let mut claims = Claims { duplicates: self.duplicates.clone(), held: Vec::new() };
+        let uid: Box<str> = endpoint.record().source.uid.as_str().into();
+        let of_post = delivery_id.map(|id| DuplicateKey { id: id.into(), hash: body_hash(&body) });
+        let id = new_id(now);
+        if let Some(key) = &of_post
+            && let Some(Stored(earlier)) = claims.claim(&uid, key, id, now)?
+        {
+            return Ok(Answer::Duplicate(earlier));
+        }
+        let (endpoint, events) = self.process(endpoint, parts, body).await?;
+        let mut messages = Vec::with_capacity(events.len());
+        let mut answer = Answer::Filtered;
+        for (index, event) in events.into_iter().enumerate() {
+            let Some(entry) = entry(&event, endpoint.record()) else { continue };
+            let id = if index == 0 { id } else { new_id(now) };
+            let duplicate = match (&of_post, &event.dedupe_id) {
+                (None, Some(own)) => {
+                    let key = DuplicateKey { id: own.as_str().into(), hash: body_hash(&event.body) };
+                    if let Some(Stored(earlier)) = claims.claim(&uid, &key, id, now)? {
+                        answer = Answer::Duplicate(earlier);
+                        continue;
+                    }
+                    Some(key)
+                }
+                (of_post, _) => of_post.clone(),
+            };
+            messages.push(message(id, event, entry, duplicate, endpoint.record(), now));
+        }
+        if messages.is_empty() {
+            return Ok(answer);
+        }
+        self.store(endpoint.record(), messages, claims, now).await
+    }
+
+    async fn process(
+        &self,
+        endpoint: Arc<Endpoint>,
+        parts: Parts,
+        body: Bytes,
+    ) -> Result<(Arc<Endpoint>, Vec<Event>), Answer> {
+        let uid = endpoint.record().source.uid.clone();
+        let costly = endpoint.handler().has_expressions() || body.len() > SMALL;
+        let work = move || {
+            let outcome = endpoint.handler().process(&super::incoming(&parts, &body));
+            outcome.map(|outcome| (endpoint, outcome.events)).map_err(Answer::Invalid)
+        };
+        if costly { self.pool.run(&uid, work).await.ok_or(Answer::Unavailable("fault"))? } else { work() }
+    }
+
+    /// The sender may go away while this waits; what was begun is then finished all the same.
+    async fn store(
+        &self,
+        record: &EndpointRecord,
+        messages: Vec<NewMessage>,
+        claims: Claims,
+        now: Timestamp,
+    ) -> Result<Answer, Answer> {
+        let ids: Vec<MessageId> = messages.iter().map(|message| message.id).collect();
+        let arrival = Arrival { endpoint: EndpointRef::from(&record.source), limits: record.limits, messages };
+        let queue = self.queue.clone();
+        let storing = tokio::spawn(async move {
+            let stored = queue.enqueue(arrival).await;
+            if stored.is_ok() {
+                claims.commit(now);
+            }
+            stored
+        });
+        let stored = timeout(LONGEST_WAIT, storing).await.map_err(|_| Answer::Unavailable("queue_slow"))?;
+        stored.unwrap_or(Err(EnqueueError::Unavailable))?;
+        Ok(Answer::Stored(ids))
+    }
+}
+
+/// A duplicate is on disk, as this message where that is still known.
+struct Stored(Option<MessageId>);
+
+/// What a post has claimed among duplicates. Given back when dropped, unless it is committed.
+struct Claims {
+    duplicates: Arc<Mutex<Duplicates>>,
+    held: Vec<(Ticket, MessageId)>,
+}
+
+impl Claims {
+    /// Nothing where nobody has it; the earlier message where it is stored.
+    fn claim(
+        &mut self,
+        uid: &str,
+        key: &DuplicateKey,
+        id: MessageId,
+        now: Timestamp,
+    ) -> Result<Option<Stored>, Answer> {
+        let claim = lock(&self.duplicates).claim(uid, Key::new(&key.id, &key.hash), now);
+        match claim {
+            Claim::New(ticket) => {
+                self.held.push((ticket, id));
+                Ok(None)
+            }
+            Claim::Duplicate(earlier) => Ok(Some(Stored(earlier))),
+            Claim::Pending => Err(Answer::Unavailable("being_stored")),
+        }
+    }
+
+    fn commit(mut self, now: Timestamp) {
+        let mut duplicates = lock(&self.duplicates);
+        for (ticket, id) in std::mem::take(&mut self.held) {
+            duplicates.commit(ticket, Some(id), now);
+        }
+    }
+}
+
+impl Drop for Claims {
+    fn drop(&mut self) {
+        let mut duplicates = lock(&self.duplicates);
+        for (ticket, _) in self.held.drain(..) {
+            duplicates.release(ticket);
+        }
+    }
+}
+
+fn lock(duplicates: &Mutex<Duplicates>) -> MutexGuard<'_, Duplicates> {
+    duplicates.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn new_id(now: Timestamp) -> MessageId {
+    MessageId::new(now, crate::random::bytes())
+}
+
+/// Where an event starts in the queue. None: the filter drops it.
+fn entry(event: &Event, record: &EndpointRecord) -> Option<Entry> {
+    match &event.verdict {
+        Verdict::Filtered => None,
+        Verdict::Failed(failure) => Some(Entry::DeadLetter(Label::from(failure.to_string().as_str()))),
+        Verdict::Kept if record.active => Some(Entry::Due),
+        Verdict::Kept => Some(Entry::Held),
+    }
+}
+
+fn message(
+    id: MessageId,
+    event: Event,
+    entry: Entry,
+    duplicate: Option<DuplicateKey>,
+    record: &EndpointRecord,
+    accepted_at: Timestamp,
+) -> NewMessage {
+    let mut headers: HeaderMap = passed_on(&event.headers, &record.verification);
+    if let Some(content_type) = event.content_type {
+        headers.insert(CONTENT_TYPE, content_type);
+    }
+    let header = |(name, value): (&axum::http::HeaderName, &axum::http::HeaderValue)| Header {
+        name: name.as_str().into(),
+        value: Bytes::copy_from_slice(value.as_bytes()),
+    };
+    let content = Content::new(headers.iter().map(header).collect(), event.body);
+    let key = event.key.as_deref().map(OrderingKey::of);
+    NewMessage { id, accepted_at, content, key, duplicate, entry }
+}

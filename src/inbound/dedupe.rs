@@ -1,0 +1,264 @@
+//! Flow 3, pure: which posts are repeats of one that is stored already.
+//!
+//! In two steps, as storing takes time and may fail: a post that is to be stored **claims** its key, and with the durable write
+//! the claim is **committed**; a failed write **releases** it. What an operator replays claims nothing.
+//!
+//! # Caveats
+//! Kept in memory and bounded, so a repeat may be taken for new: once the first is older than [`Limits::age`], or when so many
+//! came since that it was dropped. Delivery is at least once anyway.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use aws_lc_rs::digest::{self, SHA256};
+use jiff::{SignedDuration, Timestamp};
+
+/// By what a post and its repeats are known: the provider's delivery id and the body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key([u8; 32]);
+
+impl Key {
+    /// From the provider's delivery id, of any length, and the [`body_hash`] of what it is the id of. The id alone would not do:
+    /// GitHub and others do not sign it, so whoever saw one post could block others under their ids.
+    #[must_use]
+    pub fn new(delivery_id: &str, body_hash: &[u8; 32]) -> Self {
+        // The hash has a fixed length, so no other id and body make the same bytes.
+        let bytes = [body_hash.as_slice(), delivery_id.as_bytes()].concat();
+        Self(sha256(&bytes))
+    }
+}
+
+/// SHA-256 of a body.
+#[must_use]
+pub fn body_hash(body: &[u8]) -> [u8; 32] {
+    sha256(body)
+}
+
+fn sha256(bytes: &[u8]) -> [u8; 32] {
+    let mut hash = [0; 32];
+    hash.copy_from_slice(digest::digest(&SHA256, bytes).as_ref());
+    hash
+}
+
+/// How much is remembered. An entry takes some 200 bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Keys of one endpoint; then its oldest go.
+    pub per_endpoint: usize,
+    /// Keys of all endpoints; then the oldest of all go.
+    pub total: usize,
+    /// How long a key is remembered.
+    pub age: SignedDuration,
+    /// How long a claim holds that is neither committed nor released: whoever had it is gone.
+    pub claim: SignedDuration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            per_endpoint: 10_000,
+            total: 100_000,
+            age: SignedDuration::from_hours(24),
+            claim: SignedDuration::from_secs(60),
+        }
+    }
+}
+
+/// What is known of the posts of the last time. `M` is the id of a message.
+#[derive(Debug)]
+pub struct Dedupe<M> {
+    limits: Limits,
+    endpoints: HashMap<Box<str>, Seen<M>>,
+    /// Of all endpoints.
+    entries: usize,
+    last_serial: u64,
+}
+
+/// What is known of the posts to one endpoint. Both collections hold the same keys.
+#[derive(Debug)]
+struct Seen<M> {
+    // A hash map would keep the room of its busiest time.
+    entries: BTreeMap<Key, Entry<M>>,
+    by_age: BTreeSet<(Timestamp, Key)>,
+}
+
+#[derive(Debug)]
+struct Entry<M> {
+    at: Timestamp,
+    state: State<M>,
+}
+
+#[derive(Debug)]
+enum State<M> {
+    Pending { serial: u64 },
+    Stored(M),
+}
+
+/// What a claim brings.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Claim<M> {
+    /// Nobody has stored it: store it, then [`Dedupe::commit`] or [`Dedupe::release`].
+    New(Ticket),
+    /// It is being stored now, and may yet fail: the sender should come again.
+    Pending,
+    /// It is stored, as this message.
+    Duplicate(M),
+}
+
+/// The right to store a post.
+#[derive(Debug, PartialEq, Eq)]
+#[must_use = "the claim lasts until it is committed or released"]
+pub struct Ticket {
+    endpoint: Box<str>,
+    key: Key,
+    serial: u64,
+}
+
+impl<M: Clone> Dedupe<M> {
+    /// Remembers nothing yet.
+    #[must_use]
+    pub fn new(limits: Limits) -> Self {
+        Self { limits, endpoints: HashMap::new(), entries: 0, last_serial: 0 }
+    }
+
+    /// Claims a key for storing. `endpoint` is the uid of its resource: one made anew has seen nothing.
+    pub fn claim(&mut self, endpoint: &str, key: Key, now: Timestamp) -> Claim<M> {
+        let Limits { age, claim, .. } = self.limits;
+        let known = self.within(endpoint, |seen| {
+            seen.expire(now, age);
+            match seen.entries.get(&key) {
+                Some(Entry { state: State::Stored(message), .. }) => Some(Claim::Duplicate(message.clone())),
+                Some(Entry { at, .. }) if now.duration_since(*at) < claim => Some(Claim::Pending),
+                _ => None,
+            }
+        });
+        known.unwrap_or_else(|| {
+            self.last_serial += 1;
+            let serial = self.last_serial;
+            self.insert(endpoint, key, Entry { at: now, state: State::Pending { serial } });
+            Claim::New(Ticket { endpoint: endpoint.into(), key, serial })
+        })
+    }
+
+    /// The post is stored, durably, as this message.
+    pub fn commit(&mut self, ticket: Ticket, message: M, now: Timestamp) {
+        let Ticket { endpoint, key, serial: _ } = ticket;
+        self.insert(&endpoint, key, Entry { at: now, state: State::Stored(message) });
+    }
+
+    /// The post is not stored: the next one with this key may try.
+    pub fn release(&mut self, ticket: Ticket) {
+        let Ticket { endpoint, key, serial } = ticket;
+        self.within(&endpoint, |seen| {
+            // It may be another's by now, or even stored.
+            let is_own = |entry: &Entry<M>| matches!(entry.state, State::Pending { serial: own } if own == serial);
+            if seen.entries.get(&key).is_some_and(is_own) {
+                seen.remove(&key);
+            }
+        });
+    }
+
+    /// A message is in the queue since that time: so the memory is filled again at start, in any order.
+    pub fn remember(&mut self, endpoint: &str, key: Key, message: M, at: Timestamp) {
+        let known = self.endpoints.get(endpoint).and_then(|seen| seen.entries.get(&key));
+        // A key that was stored again after it was forgotten is in the queue twice: the latest counts.
+        if known.is_some_and(|entry| entry.at > at && matches!(entry.state, State::Stored(_))) {
+            return;
+        }
+        self.insert(endpoint, key, Entry { at, state: State::Stored(message) });
+    }
+
+    /// Forgets an endpoint that is gone.
+    pub fn forget(&mut self, endpoint: &str) {
+        if let Some(seen) = self.endpoints.remove(endpoint) {
+            self.entries -= seen.entries.len();
+        }
+    }
+
+    /// Drops what is too old, of endpoints too to which nobody posts. For memory alone: what is too old never counts.
+    pub fn sweep(&mut self, now: Timestamp) {
+        for seen in self.endpoints.values_mut() {
+            seen.expire(now, self.limits.age);
+        }
+        self.endpoints.retain(|_, seen| !seen.entries.is_empty());
+        self.entries = self.endpoints.values().map(|seen| seen.entries.len()).sum();
+    }
+
+    /// How many keys are remembered.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.entries
+    }
+
+    /// Whether none is.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries == 0
+    }
+
+    fn insert(&mut self, endpoint: &str, key: Key, entry: Entry<M>) {
+        let limit = self.limits.per_endpoint;
+        self.within(endpoint, |seen| {
+            seen.insert(key, entry);
+            while seen.entries.len() > limit {
+                seen.remove_oldest();
+            }
+        });
+        while self.entries > self.limits.total {
+            self.remove_oldest();
+        }
+    }
+
+    /// Looks at all endpoints, but only when everything is full, and one walk over them is short beside a durable write.
+    fn remove_oldest(&mut self) {
+        let oldest = self.endpoints.values_mut().filter(|seen| !seen.entries.is_empty());
+        if let Some(seen) = oldest.min_by_key(|seen| seen.by_age.first().copied()) {
+            seen.remove_oldest();
+        }
+        self.entries -= 1;
+    }
+
+    /// Changes what is known of an endpoint, and the count with it.
+    fn within<R>(&mut self, endpoint: &str, change: impl FnOnce(&mut Seen<M>) -> R) -> R {
+        let seen = match self.endpoints.get_mut(endpoint) {
+            Some(seen) => seen,
+            None => self.endpoints.entry(endpoint.into()).or_insert_with(Seen::new),
+        };
+        self.entries -= seen.entries.len();
+        let result = change(seen);
+        self.entries += seen.entries.len();
+        result
+    }
+}
+
+impl<M> Seen<M> {
+    fn new() -> Self {
+        Self { entries: BTreeMap::new(), by_age: BTreeSet::new() }
+    }
+
+    fn insert(&mut self, key: Key, entry: Entry<M>) {
+        self.remove(&key);
+        self.by_age.insert((entry.at, key));
+        self.entries.insert(key, entry);
+    }
+
+    fn remove(&mut self, key: &Key) {
+        if let Some(entry) = self.entries.remove(key) {
+            self.by_age.remove(&(entry.at, *key));
+        }
+    }
+
+    fn remove_oldest(&mut self) {
+        if let Some((_, key)) = self.by_age.pop_first() {
+            self.entries.remove(&key);
+        }
+    }
+
+    fn expire(&mut self, now: Timestamp, age: SignedDuration) {
+        while self.by_age.first().is_some_and(|(at, _)| now.duration_since(*at) >= age) {
+            self.remove_oldest();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

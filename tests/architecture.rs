@@ -7,7 +7,7 @@ use std::{
 };
 
 /// Modules in the middle of a flow.
-const PURE: [&str; 20] = [
+const PURE: [&str; 24] = [
     "src/record",
     "src/inbound",
     "src/token",
@@ -25,6 +25,10 @@ const PURE: [&str; 20] = [
     "src/delivery/verdict",
     "src/controller/policy.rs",
     "src/controller/secrets.rs",
+    "src/controller/checks.rs",
+    "src/controller/consumer.rs",
+    "src/controller/refusal.rs",
+    "src/controller/report.rs",
     "src/controller/app_credential/build.rs",
     "src/controller/app_credential/validate.rs",
     "src/controller/app_credential/status.rs",

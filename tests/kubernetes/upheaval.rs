@@ -29,7 +29,7 @@ async fn private<'a>(prefix: &str, plane: Plane<'a>) -> (Tenant<'a>, Controller)
 #[tokio::test]
 async fn a_namespace_that_is_deleted_is_done_and_no_error() {
     let t = Tenant::alone("ending").await;
-    // With its rights by a RoleBinding in the namespace that ends, it could lose them before the resources are gone.
+    // Kubernetes empties a namespace in any order: a right that is given by a RoleBinding in it may go before the resources do.
     let kubeconfig = t.plane.account(&t.realm, None).await;
     let controller = Controller::start(&t.plane, &kubeconfig, &t.config("leaderElection: {enabled: false}"));
     for name in ["one", "two", "three"] {

@@ -263,6 +263,8 @@ pub struct Pruned {
 /// By what a message would be known again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recent {
+    /// The message.
+    pub id: MessageId,
     /// Where it came in.
     pub endpoint: EndpointRef,
     /// When it was accepted.

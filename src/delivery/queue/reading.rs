@@ -148,8 +148,8 @@ impl Rows {
         recent.truncate(limit);
         recent.retain(|head| head.accepted_at >= since);
         let recent = recent.into_iter().filter_map(|head| {
-            let Head { accepted_at, duplicate, .. } = head;
-            duplicate.map(|duplicate| Recent { endpoint: endpoint.clone(), accepted_at, duplicate })
+            let Head { id, accepted_at, duplicate, .. } = head;
+            duplicate.map(|duplicate| Recent { id, endpoint: endpoint.clone(), accepted_at, duplicate })
         });
         Ok(recent.collect())
     }

@@ -32,8 +32,7 @@ const LONGEST_WAIT: Duration = Duration::from_millis(1800);
 /// Bodies without expressions are looked at at once up to here: it takes less time than to hand them over.
 const SMALL: usize = 64 * 1024;
 
-/// A message from before the last start is known as a duplicate, but not by its id.
-type Duplicates = Dedupe<Option<MessageId>>;
+type Duplicates = Dedupe<MessageId>;
 
 /// Takes posts in.
 pub(in crate::http) struct Intake {
@@ -56,9 +55,9 @@ impl Intake {
         let since = now.checked_sub(limits.age).unwrap_or(now);
         let recent = queue.recent(since, limits.per_endpoint).await?;
         let mut duplicates = Duplicates::new(limits);
-        for Recent { endpoint, accepted_at, duplicate } in recent.into_iter().rev() {
+        for Recent { id, endpoint, accepted_at, duplicate } in recent.into_iter().rev() {
             let DuplicateKey { id: delivery_id, hash } = duplicate;
-            duplicates.remember(&endpoint.uid, Key::new(&delivery_id, &hash), None, accepted_at);
+            duplicates.remember(&endpoint.uid, Key::new(&delivery_id, &hash), id, accepted_at);
         }
         let duplicates = Arc::new(Mutex::new(duplicates));
         Ok(Self { queue, duplicates, pool: Pool::default(), rates: Rates::default() })
@@ -85,7 +84,7 @@ impl Intake {
         let of_post = delivery_id.map(|id| DuplicateKey { id: id.into(), hash: body_hash(&body) });
         let id = new_id(now);
         if let Some(key) = &of_post
-            && let Some(Stored(earlier)) = claims.claim(&uid, key, id, now)?
+            && let Some(earlier) = claims.claim(&uid, key, id, now)?
         {
             return Ok(Answer::Duplicate(earlier));
         }
@@ -98,7 +97,7 @@ impl Intake {
             let duplicate = match (&of_post, &event.dedupe_id) {
                 (None, Some(own)) => {
                     let key = DuplicateKey { id: own.as_str().into(), hash: body_hash(&event.body) };
-                    if let Some(Stored(earlier)) = claims.claim(&uid, &key, id, now)? {
+                    if let Some(earlier) = claims.claim(&uid, &key, id, now)? {
                         answer = Answer::Duplicate(earlier);
                         continue;
                     }
@@ -153,9 +152,6 @@ impl Intake {
     }
 }
 
-/// A duplicate is on disk, as this message where that is still known.
-struct Stored(Option<MessageId>);
-
 /// What a post has claimed among duplicates. Given back when dropped, unless it is committed.
 struct Claims {
     duplicates: Arc<Mutex<Duplicates>>,
@@ -170,14 +166,14 @@ impl Claims {
         key: &DuplicateKey,
         id: MessageId,
         now: Timestamp,
-    ) -> Result<Option<Stored>, Answer> {
+    ) -> Result<Option<MessageId>, Answer> {
         let claim = lock(&self.duplicates).claim(uid, Key::new(&key.id, &key.hash), now);
         match claim {
             Claim::New(ticket) => {
                 self.held.push((ticket, id));
                 Ok(None)
             }
-            Claim::Duplicate(earlier) => Ok(Some(Stored(earlier))),
+            Claim::Duplicate(earlier) => Ok(Some(earlier)),
             Claim::Pending => Err(Answer::Unavailable("being_stored")),
         }
     }
@@ -185,7 +181,7 @@ impl Claims {
     fn commit(mut self, now: Timestamp) {
         let mut duplicates = lock(&self.duplicates);
         for (ticket, id) in std::mem::take(&mut self.held) {
-            duplicates.commit(ticket, Some(id), now);
+            duplicates.commit(ticket, id, now);
         }
     }
 }

@@ -23,3 +23,4 @@ pub mod secrets;
 pub mod signing_keys;
 pub mod steps;
 pub mod watches;
+pub mod webhook_credential;

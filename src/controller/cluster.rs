@@ -1,6 +1,6 @@
 //! Flow 1: the Kubernetes cluster as the steps see it: looks at caches or at the API server, and writes with preconditions.
 
-mod around;
+pub mod around;
 mod world;
 
 use std::{collections::BTreeMap, sync::Arc};

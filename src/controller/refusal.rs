@@ -29,6 +29,10 @@ pub enum Reason {
     SecretTooShort,
     /// The secret has characters that OAuth does not allow.
     SecretNotPrintable,
+    /// No call can have a header or query parameter of that name.
+    FieldNotAllowed,
+    /// No call can have that value.
+    ValueNotAllowed,
     /// Too many secrets work at the same time.
     TooManyVersions,
     /// The API server refused the write for good.
@@ -54,6 +58,8 @@ impl Reason {
             Self::ReferenceNotAllowed => "ReferenceNotAllowed",
             Self::SecretTooShort => "SecretTooShort",
             Self::SecretNotPrintable => "SecretNotPrintable",
+            Self::FieldNotAllowed => "FieldNotAllowed",
+            Self::ValueNotAllowed => "ValueNotAllowed",
             Self::TooManyVersions => "TooManyVersions",
             Self::WriteRefused => "WriteRefused",
             Self::InvalidResource => "InvalidResource",

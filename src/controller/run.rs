@@ -22,7 +22,7 @@ use kube::{
 use super::{
     apply::{ApplyError, World},
     cleanup::cleanup,
-    cluster::{Caches, Cluster},
+    cluster::{Caches, Cluster, around::Surroundings},
     contest::Contests,
     fetch,
     overview::{Overview, Watched},
@@ -99,7 +99,7 @@ fn lanes(client: &Client, realm_namespace: &str, config: &Config, instance: &str
     let reporter = Reporter { controller: "snaphook".into(), instance: Some(instance.to_owned()) };
     let recorder = Recorder::new(client.clone(), reporter);
     let lane = |(scope, (resources, mut triggers)): (Option<&str>, (Resources, Vec<Triggers>))| {
-        let (records, of_records) = watches::records(client, realm_namespace, scope);
+        let (records, of_records) = watches::records(client, realm_namespace, scope, resources.clone());
         let (consumers, of_consumers) = watches::consumers(scoped(client, scope), resources.clone());
         let (references, of_references) = watches::references(scoped(client, scope), resources.clone());
         let namespaces = config.needs_namespace_labels().then(|| watches::namespaces(client, resources.clone()));
@@ -122,10 +122,10 @@ fn lanes(client: &Client, realm_namespace: &str, config: &Config, instance: &str
 
 fn resources(client: &Client, scope: Option<&str>) -> (Resources, Vec<Triggers>) {
     let (app_credentials, of_app_credentials) = watches::resources(scoped(client, scope), "AppCredentials");
-    let (webhooks, of_webhooks) = watches::resources(scoped(client, scope), "Webhooks");
+    let (webhooks, of_webhooks, of_their_credentials) = watches::webhooks(scoped(client, scope));
     let (webhook_credentials, of_webhook_credentials) = watches::resources(scoped(client, scope), "WebhookCredentials");
     let resources = Resources { app_credentials, webhooks, webhook_credentials };
-    (resources, vec![of_app_credentials, of_webhooks, of_webhook_credentials])
+    (resources, vec![of_app_credentials, of_webhooks, of_webhook_credentials, of_their_credentials])
 }
 
 fn scoped<K>(client: &Client, namespace: Option<&str>) -> Api<K>
@@ -139,23 +139,30 @@ impl Lane {
     async fn run(self) {
         let Self { work, triggers } = self;
         let (app_credentials, of_app_credentials) = mpsc::unbounded();
+        let (webhook_credentials, of_webhook_credentials) = mpsc::unbounded();
         let sort = triggers.for_each(|trigger| {
             // A queue that is gone: so is everything here in a moment.
             let _ = match trigger.kind {
                 AppCredential::KIND => app_credentials.unbounded_send(trigger.object::<AppCredential>()).is_ok(),
+                WebhookCredential::KIND => {
+                    webhook_credentials.unbounded_send(trigger.object::<WebhookCredential>()).is_ok()
+                }
                 _ => false,
             };
             future::ready(())
         });
-        let sweep = work.clone();
-        future::join3(sort, sweep.sweep(), work.drive::<AppCredential>(of_app_credentials)).await;
+        let drives = future::join(
+            work.clone().drive::<AppCredential>(of_app_credentials),
+            work.clone().drive::<WebhookCredential>(of_webhook_credentials),
+        );
+        future::join3(sort, work.sweep(), drives).await;
     }
 }
 
 impl Work {
     async fn drive<K: Steps>(self: Arc<Self>, triggers: impl Stream<Item = ObjectRef<Guarded<K>>> + Send + 'static)
     where
-        Cluster: World<K>,
+        Cluster: World<K> + Surroundings<K>,
         Resources: Of<K>,
     {
         let resources: &Cache<Guarded<K>> = self.cluster.caches.resources.of();
@@ -172,7 +179,7 @@ impl Work {
 
     async fn reconcile<K: Steps>(&self, guarded: &Guarded<K>) -> Result<Action, ApplyError>
     where
-        Cluster: World<K>,
+        Cluster: World<K> + Surroundings<K>,
         Resources: Of<K>,
     {
         self.caches_are_whole::<K>().await;
@@ -216,12 +223,13 @@ impl Work {
     }
 
     /// Nobody is judged by half of what is there. A kind whose CRD is missing does not keep the others waiting.
-    async fn caches_are_whole<K: Kind>(&self)
+    async fn caches_are_whole<K: Steps>(&self)
     where
+        Cluster: Surroundings<K>,
         Resources: Of<K>,
     {
         let of_kind = self.cluster.all_resources.iter().map(|resources| resources.of().listed());
-        for listed in of_kind.chain(self.cluster.caches.shared()) {
+        for listed in of_kind.chain(self.cluster.caches.shared()).chain(self.cluster.needs()) {
             listed.wait().await;
         }
     }

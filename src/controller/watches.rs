@@ -4,11 +4,12 @@ mod cache;
 mod resources;
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     hash::{DefaultHasher, Hash as _, Hasher as _},
+    time::Duration,
 };
 
-use futures::{Stream, StreamExt as _, stream};
+use futures::{FutureExt as _, Stream, StreamExt as _, channel::mpsc, future, stream};
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::{
     Api, Client, Resource as _, ResourceExt as _,
@@ -23,10 +24,13 @@ pub use self::{
 };
 use super::fetch::{CONSUMER_LABEL, OWNER_ANNOTATION};
 use crate::{
-    crd::{ALLOW_REFERENCE_LABEL, Kind, Report as _},
+    crd::{ALLOW_REFERENCE_LABEL, Kind, Report as _, Webhook, WebhookCredential},
     record,
 };
-use resources::{Gone, Referable, Within, is_held_up};
+use resources::{Credential, Gone, Referable, Within, is_held_up};
+
+/// A count of users may be that late.
+const GATHER: Duration = Duration::from_millis(300);
 
 /// Resources to be looked at.
 pub type Triggers = stream::BoxStream<'static, Trigger>;
@@ -49,9 +53,53 @@ fn triggers<K: Send + 'static>(
 /// The resources of a kind. A deletion also wakes the ones that it stood in the way of.
 #[must_use]
 pub fn resources<K: Kind>(api: Api<Guarded<K>>, what: &'static str) -> (Cache<Guarded<K>>, Triggers) {
+    resources_and(api, what, |_, _| {})
+}
+
+/// The Webhooks, and the credentials that they name or have named.
+#[must_use]
+pub fn webhooks(api: Api<Guarded<Webhook>>) -> (Cache<Guarded<Webhook>>, Triggers, Triggers) {
+    let (sender, credentials) = mpsc::unbounded();
+    let mut last = HashMap::new();
+    let (cache, triggers) = resources_and(api, "Webhooks", move |webhook: &Guarded<Webhook>, gone| {
+        let object = ObjectRef::from_obj(webhook);
+        let credential = webhook.0.as_ref().ok().filter(|_| !gone).and_then(Kind::credential).map(str::to_owned);
+        let former = match &credential {
+            Some(name) => last.insert(object, name.clone()),
+            None => last.remove(&object),
+        };
+        let namespace = webhook.namespace().unwrap_or_default();
+        let changed = [&credential, &former].into_iter().flatten().filter(|_| credential != former);
+        for name in changed {
+            // A queue that is gone: so is everything here in a moment.
+            let _ = sender.unbounded_send(Trigger::named(WebhookCredential::KIND, &namespace, name));
+        }
+    });
+    (cache, triggers, gathered(credentials.filter_map(future::ready)))
+}
+
+/// Many Webhooks that come at once make one look at the credential that they name.
+fn gathered(triggers: impl Stream<Item = Trigger> + Send + 'static) -> Triggers {
+    let batches = stream::unfold(Box::pin(triggers), |mut triggers| async {
+        let mut batch = BTreeSet::from([triggers.next().await?]);
+        tokio::time::sleep(GATHER).await;
+        while let Some(Some(trigger)) = triggers.next().now_or_never() {
+            batch.insert(trigger);
+        }
+        Some((stream::iter(batch), triggers))
+    });
+    batches.flatten().boxed()
+}
+
+fn resources_and<K: Kind>(
+    api: Api<Guarded<K>>,
+    what: &'static str,
+    mut also: impl FnMut(&Guarded<K>, bool) + Send + 'static,
+) -> (Cache<Guarded<K>>, Triggers) {
     let (cache, events) = watch(api, config(), what, |guarded| guarded.meta_mut().managed_fields = None);
     let (all, mut seen) = (cache.clone(), HashMap::new());
     let triggers = triggers(new_first(events), move |resource, gone| {
+        also(resource, gone);
         if gone {
             seen.remove(&ObjectRef::from_obj(resource));
             return all.state().iter().filter(|other| is_held_up(other)).map(|other| Trigger::of(other)).collect();
@@ -96,14 +144,25 @@ fn new_first<K: Kind>(
     })
 }
 
-/// Records in the realm, of resources in one namespace or in all: a trigger is the resource that a record was made from.
+/// Records in the realm, of resources in one namespace or in all: a trigger is the resource that a record was made from, and those
+/// whose calls are sent with it.
 #[must_use]
-pub fn records(client: &Client, realm_namespace: &str, of_namespace: Option<&str>) -> (Cache<Secret>, Triggers) {
+pub fn records(
+    client: &Client,
+    realm_namespace: &str,
+    of_namespace: Option<&str>,
+    resources: Resources,
+) -> (Cache<Secret>, Triggers) {
     let of_namespace = of_namespace.map(|name| format!(",{}={name}", record::NAMESPACE_LABEL)).unwrap_or_default();
     let selector = format!("{} in (client,endpoint,injection){of_namespace}", record::LABEL);
     let api = Api::namespaced(client.clone(), realm_namespace);
     let (cache, events) = watch(api, config().labels(&selector), "records", trim_record);
-    let triggers = triggers(events, |secret, _| Vec::from_iter(made_from(secret)));
+    let triggers = triggers(events, move |secret, _| {
+        let Some(source) = made_from(secret) else { return Vec::new() };
+        let is_credential = source.kind == WebhookCredential::KIND;
+        let users = if is_credential { resources.concerned(&Credential(&source)) } else { Vec::new() };
+        users.into_iter().chain([source]).collect()
+    });
     (cache, triggers)
 }
 

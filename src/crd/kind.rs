@@ -33,6 +33,10 @@ pub trait Kind:
     fn secret_template(&self) -> Option<&SecretTemplate<Self::Keys>>;
     /// The Secrets that the spec refers to.
     fn references(&self) -> Vec<&SecretFrom>;
+    /// The `WebhookCredential` that calls are sent with, of kinds that send any.
+    fn credential(&self) -> Option<&str> {
+        None
+    }
     /// Stands for a resource that does not parse: nothing but its metadata means anything.
     fn unreadable(metadata: ObjectMeta) -> Self;
 

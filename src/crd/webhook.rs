@@ -167,6 +167,10 @@ impl Kind for Webhook {
         self.spec.verification.secret_from.iter().collect()
     }
 
+    fn credential(&self) -> Option<&str> {
+        self.spec.delivery.credential_ref.as_ref().map(|credential| credential.name.as_str())
+    }
+
     fn unreadable(metadata: ObjectMeta) -> Self {
         let spec = WebhookSpec {
             display_name: None,

@@ -134,6 +134,16 @@ impl Concerns for Within<'_> {
     }
 }
 
+/// A `WebhookCredential` came, changed or went: who names it?
+pub(super) struct Credential<'a>(pub &'a Trigger);
+
+impl Concerns for Credential<'_> {
+    fn concerns<K: Kind>(&self, resource: &Guarded<K>) -> bool {
+        let names_it = |resource: &K| resource.credential() == Some(self.0.name.as_str());
+        resource.meta().namespace.as_deref() == Some(&*self.0.namespace) && resource.0.as_ref().is_ok_and(names_it)
+    }
+}
+
 /// Whether somebody else stands in a resource's way.
 #[must_use]
 pub(super) fn is_held_up<K: Kind>(resource: &Guarded<K>) -> bool {

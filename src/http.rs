@@ -138,7 +138,7 @@ impl Server {
         let app = Arc::new(App::new(store, config.max_staleness, rate_limit, tokens));
         let mut router = if tokens { router::tokens(app.clone()) } else { router::nothing() };
         if let Some(queue) = hooks {
-            let intake = Intake::new(queue, Timestamp::now()).await?;
+            let intake = Intake::new(queue, app.metrics.hooks().clone(), Timestamp::now()).await?;
             router = router.merge(router::hooks(Hooks { app: app.clone(), intake: Arc::new(intake) }));
         }
         Ok(Self { app, router, config, public, probes, tls })

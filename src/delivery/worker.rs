@@ -26,7 +26,10 @@ use hyper::{
 use jiff::Timestamp;
 use tokio::time::{MissedTickBehavior, interval, sleep, sleep_until, timeout};
 
-use self::{lane::Lane, upkeep::Upkeep};
+use self::{
+    lane::{Lane, Seen},
+    upkeep::Upkeep,
+};
 use super::{
     attempt::{self, Auth, Outgoing, prepare, settle},
     egress::Egress,
@@ -69,15 +72,25 @@ struct State {
     turns: VecDeque<EndpointRef>,
     /// When endpoints may have something again. A time that no longer holds does no harm.
     timers: BinaryHeap<Reverse<(Instant, EndpointRef)>>,
-    calls: FuturesUnordered<BoxFuture<'static, (EndpointRef, Settlement)>>,
+    calls: FuturesUnordered<BoxFuture<'static, Called>>,
     fetches: FuturesUnordered<BoxFuture<'static, Fetched>>,
-    settlements: Vec<Settlement>,
+    settlements: Vec<Called>,
     settling: Option<BoxFuture<'static, Result<(), Unavailable>>>,
+    /// Of what is being settled, what is held, and the records that it is held for.
+    holds: Vec<(EndpointRef, Seen)>,
+}
+
+/// What became of a message.
+struct Called {
+    endpoint: EndpointRef,
+    settlement: Settlement,
+    /// What it was prepared from.
+    records: Seen,
 }
 
 /// What has happened.
 enum Event {
-    Called(EndpointRef, Settlement),
+    Called(Called),
     Fetched(Fetched),
     Settled(Result<(), Unavailable>),
     Timer,
@@ -126,9 +139,9 @@ impl Worker {
 
     async fn note(&self, state: &mut State, event: Event) {
         match event {
-            Event::Called(endpoint, settlement) => state.called(&endpoint, settlement),
+            Event::Called(called) => state.called(called),
             Event::Fetched(fetched) => state.fetched(fetched),
-            Event::Settled(Ok(())) => {}
+            Event::Settled(Ok(())) => state.held(),
             // The claims are back, so these are delivered again; there is no hurry while the queue is away.
             Event::Settled(Err(Unavailable)) => sleep(PAUSE).await,
             Event::Timer => state.wake(),
@@ -187,7 +200,7 @@ impl Worker {
         endpoint: Arc<Endpoint>,
         credential: Option<Arc<InjectionRecord>>,
         claimed: Claimed,
-    ) -> BoxFuture<'static, (EndpointRef, Settlement)> {
+    ) -> BoxFuture<'static, Called> {
         let (egress, metrics) = (self.egress.clone(), self.metrics.clone());
         async move {
             let Claimed { claim, message, content } = claimed;
@@ -209,7 +222,8 @@ impl Worker {
                 }
             };
             let outcome = outcome(verdict, &metrics);
-            (turn, Settlement { claim, attempt, outcome })
+            let settlement = Settlement { claim, attempt, outcome };
+            Called { endpoint: turn, settlement, records: (endpoint, credential) }
         }
         .boxed()
     }
@@ -220,7 +234,13 @@ impl Worker {
             return;
         }
         let count = state.settlements.len().min(MAX_SETTLEMENTS);
-        let settlements = state.settlements.drain(..count).collect();
+        let mut settlements = Vec::with_capacity(count);
+        for Called { endpoint, settlement, records } in state.settlements.drain(..count) {
+            if settlement.outcome == Outcome::Hold {
+                state.holds.push((endpoint, records));
+            }
+            settlements.push(settlement);
+        }
         let queue = self.queue.clone();
         let settle = async move { queue.settle(settlements, Timestamp::now()).await.map(drop) };
         state.settling = Some(settle.boxed());
@@ -228,8 +248,8 @@ impl Worker {
 
     async fn finish(&self, mut state: State) {
         let finish = async {
-            while let Some((endpoint, settlement)) = state.calls.next().await {
-                state.called(&endpoint, settlement);
+            while let Some(called) = state.calls.next().await {
+                state.called(called);
             }
             loop {
                 self.hand_over(&mut state);
@@ -263,7 +283,7 @@ impl State {
             }
         };
         let event = tokio::select! {
-            Some((endpoint, settlement)) = calls.next() => Event::Called(endpoint, settlement),
+            Some(called) = calls.next() => Event::Called(called),
             Some(fetched) = fetches.next() => Event::Fetched(fetched),
             result = settled => Event::Settled(result),
             () = timer => Event::Timer,
@@ -289,12 +309,23 @@ impl State {
         }
     }
 
-    fn called(&mut self, endpoint: &EndpointRef, settlement: Settlement) {
-        self.settlements.push(settlement);
-        if let Some(lane) = self.lanes.get_mut(endpoint) {
+    fn called(&mut self, called: Called) {
+        let endpoint = called.endpoint.clone();
+        self.settlements.push(called);
+        if let Some(lane) = self.lanes.get_mut(&endpoint) {
             lane.ended();
         }
-        self.give_turn(endpoint);
+        self.give_turn(&endpoint);
+    }
+
+    /// Messages are held now. If what they wait for came while that was written, they were not among those that it freed: so what
+    /// they are held for is what the next look compares with.
+    fn held(&mut self) {
+        for (endpoint, records) in self.holds.drain(..) {
+            if let Some(lane) = self.lanes.get_mut(&endpoint) {
+                lane.seen = Some(records);
+            }
+        }
     }
 
     fn fetched(&mut self, Fetched { endpoint, result }: Fetched) {

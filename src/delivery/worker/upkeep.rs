@@ -9,14 +9,16 @@ use std::{
 
 use jiff::Timestamp;
 
-use super::{credential, lane::Lane};
+use super::{
+    credential,
+    lane::{Lane, Seen},
+};
 use crate::{
     delivery::{
         message::{EndpointRef, Label},
         queue::{EndpointFigures, Queue, Unavailable},
     },
     inbound::Endpoint,
-    record::InjectionRecord,
     store::{Snapshot, Store},
     telemetry::metrics::hooks::Hooks,
 };
@@ -29,6 +31,8 @@ const REVIEW: Duration = Duration::from_mins(30);
 const FRESH: Duration = Duration::from_mins(1);
 /// A record is away for a moment where it is replaced by hand: that is no deletion.
 const BURIAL: Duration = Duration::from_secs(2);
+/// The reason of those who are.
+const DELETED: &str = "EndpointDeleted";
 
 /// Looks after the queue.
 pub(super) struct Upkeep {
@@ -87,11 +91,12 @@ impl Upkeep {
         let snapshot = self.store.load_full();
         let (mut chores, mut awake) = (Vec::new(), Vec::new());
         for EndpointFigures { endpoint, .. } in figures.iter().filter(|figures| figures.queued.messages > 0) {
-            let lane = lanes.get_mut(endpoint);
             match present(&snapshot, endpoint) {
                 Some(found) => {
                     self.missing.remove(endpoint);
-                    if lane.is_some_and(|lane| self.is_to_be_released(&snapshot, endpoint, found, lane, now)) {
+                    // It has none yet where all of its messages were stored as held, or came before the records did.
+                    let lane = lanes.entry(endpoint.clone()).or_insert_with(|| Lane::new(endpoint));
+                    if self.is_to_be_released(&snapshot, endpoint, found, lane, now) {
                         chores.push(Chore::Release(endpoint.clone()));
                         awake.push(endpoint.clone());
                     }
@@ -147,8 +152,6 @@ fn present<'a>(snapshot: &'a Snapshot, endpoint: &EndpointRef) -> Option<&'a Arc
     snapshot.endpoints.get(path.as_str()).filter(|found| *found.record().source.uid == *endpoint.uid)
 }
 
-type Seen = (Arc<Endpoint>, Option<Arc<InjectionRecord>>);
-
 fn same(left: &Seen, right: &Seen) -> bool {
     let credentials = match (&left.1, &right.1) {
         (Some(left), Some(right)) => Arc::ptr_eq(left, right),
@@ -172,7 +175,8 @@ async fn work(
                 queue.release(&endpoint).await?;
             }
             Chore::Bury(endpoint) => {
-                let count = queue.bury(&endpoint, Label::from("EndpointDeleted"), now).await?;
+                let count = queue.bury(&endpoint, Label::from(DELETED), now).await?;
+                metrics.dead_letters(DELETED, count);
                 tracing::info!(
                     namespace = &*endpoint.namespace,
                     webhook = &*endpoint.name,

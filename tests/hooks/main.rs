@@ -4,6 +4,7 @@
 #![allow(clippy::similar_names, reason = "what a receiver has received is called so")]
 
 mod answers;
+mod canary;
 mod credentials;
 mod deliveries;
 mod hooks;

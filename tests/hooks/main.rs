@@ -8,6 +8,7 @@ mod canary;
 mod credentials;
 mod deliveries;
 mod hooks;
+mod kills;
 mod limits;
 mod order;
 mod senders;

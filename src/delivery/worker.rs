@@ -34,8 +34,8 @@ use super::{
     attempt::{self, Auth, Outgoing, prepare, settle},
     egress::Egress,
     message::{Attempt, EndpointRef, Label},
-    queue::{Claimed, Outcome, Queue, Settlement, Unavailable},
-    verdict::Verdict,
+    queue::{Claimed, Outcome, Queue, Settled, Settlement, Unavailable},
+    verdict::{DeadReason, Verdict},
 };
 use crate::{inbound::Endpoint, record::InjectionRecord, store::Store, telemetry::metrics::hooks::Hooks};
 
@@ -86,6 +86,8 @@ struct Called {
     settlement: Settlement,
     /// What it was prepared from.
     records: Seen,
+    /// Why it ended undelivered.
+    dead: Option<DeadReason>,
 }
 
 /// What has happened.
@@ -221,9 +223,9 @@ impl Worker {
                     (Some(noted(&attempt)), verdict)
                 }
             };
-            let outcome = outcome(verdict, &metrics);
-            let settlement = Settlement { claim, attempt, outcome };
-            Called { endpoint: turn, settlement, records: (endpoint, credential) }
+            let dead = if let Verdict::DeadLetter(reason) = verdict { Some(reason) } else { None };
+            let settlement = Settlement { claim, attempt, outcome: outcome(verdict, &metrics) };
+            Called { endpoint: turn, settlement, records: (endpoint, credential), dead }
         }
         .boxed()
     }
@@ -234,15 +236,23 @@ impl Worker {
             return;
         }
         let count = state.settlements.len().min(MAX_SETTLEMENTS);
-        let mut settlements = Vec::with_capacity(count);
-        for Called { endpoint, settlement, records } in state.settlements.drain(..count) {
+        let (mut settlements, mut dead_letters) = (Vec::with_capacity(count), Vec::with_capacity(count));
+        for Called { endpoint, settlement, records, dead } in state.settlements.drain(..count) {
+            dead_letters.push(dead);
             if settlement.outcome == Outcome::Hold {
                 state.holds.push((endpoint, records));
             }
             settlements.push(settlement);
         }
-        let queue = self.queue.clone();
-        let settle = async move { queue.settle(settlements, Timestamp::now()).await.map(drop) };
+        let (queue, metrics) = (self.queue.clone(), self.metrics.clone());
+        let settle = async move {
+            let settled = queue.settle(settlements, Timestamp::now()).await?;
+            let on_disk = dead_letters.into_iter().zip(settled).filter(|(_, settled)| *settled == Settled::Applied);
+            for reason in on_disk.filter_map(|(dead, _)| dead) {
+                metrics.dead_letter(reason.as_str());
+            }
+            Ok(())
+        };
         state.settling = Some(settle.boxed());
     }
 
@@ -386,10 +396,7 @@ fn outcome(verdict: Verdict, metrics: &Hooks) -> Outcome {
     match verdict {
         Verdict::Delivered => Outcome::Delivered,
         Verdict::RetryAt(at) => Outcome::Retry { at },
-        Verdict::DeadLetter(reason) => {
-            metrics.dead_letter(reason.as_str());
-            Outcome::DeadLetter(Label::from(reason.as_str()))
-        }
+        Verdict::DeadLetter(reason) => Outcome::DeadLetter(Label::from(reason.as_str())),
         Verdict::Hold(reason) => {
             metrics.hold(reason.as_str());
             Outcome::Hold

@@ -1,7 +1,9 @@
 //! What becomes of a message: retries and their ends, edits and deletions of its Webhook, what a call looks like.
 
 use std::{
+    fs,
     sync::{Arc, Mutex},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -9,7 +11,7 @@ use aws_lc_rs::hmac;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use snaphook::{
     delivery::message::{Message, Phase, State},
-    record::endpoint::{HandlerType, Method, Target},
+    record::endpoint::{HandlerType, InactiveMode, Method, Target},
 };
 
 use crate::{
@@ -132,6 +134,38 @@ fn messages_of_a_webhook_that_is_deleted_are_dead_letters() {
     assert_eq!(deleted.len(), 50);
     assert!(deleted.iter().all(|message| reason(message) == "EndpointDeleted"), "{deleted:?}");
     assert!(others.iter().all(|message| message.state.phase() == Phase::Due), "{others:?}");
+}
+
+#[test]
+fn records_that_come_late_bury_nobody_and_what_is_queued_goes_out_then() {
+    let mut hooks = Hooks::start();
+    let (receiver, _) = answering_in_turn(vec![status("503 X\r\nRetry-After: 4"), OK.to_owned()]);
+    let held_for = Receiver::answering(OK);
+    let mut due = endpoint("due", &receiver.url("/"));
+    due.delivery.retry.max_delay_seconds = 60;
+    hooks.endpoint(&due);
+    let mut held = endpoint("held", &held_for.url("/"));
+    (held.active, held.inactive_mode) = (false, InactiveMode::Hold);
+    hooks.endpoint(&held);
+    hooks.stored(&post("due"));
+    hooks.stored(&post("held"));
+    hooks.counts(r#"snaphook_deliveries_total{outcome="ServerError"}"#, 1);
+    hooks.stop();
+
+    let (records, away) = (hooks.realm.records(), hooks.realm.path().join("away"));
+    fs::rename(&records, &away).unwrap();
+    hooks.start_without_records();
+    let early = hooks.post("due", "");
+    assert!(early.status == 503 && early.header("retry-after").is_some(), "nothing is known to be unknown: {early:?}");
+    // Longer than a deleted Webhook's messages are left.
+    thread::sleep(Duration::from_secs(4));
+    assert_eq!(hooks.metric(r#"snaphook_dead_letters_total{reason="EndpointDeleted"}"#), 0);
+    fs::rename(&away, &records).unwrap();
+    hooks.server().wait_ready();
+    hooks.received(&receiver, 2);
+    held.active = true;
+    hooks.endpoint(&held);
+    hooks.received(&held_for, 1);
 }
 
 #[test]

@@ -67,6 +67,12 @@ impl Hooks {
         self.server = Some(self.realm.start(&arguments));
     }
 
+    /// On the same queue, without waiting for records.
+    pub(crate) fn start_without_records(&mut self) {
+        let arguments = arguments(&self.realm);
+        self.server = Some(self.realm.start_unready(&arguments.iter().map(String::as_str).collect::<Vec<_>>()));
+    }
+
     pub(crate) fn server(&self) -> &Server {
         self.server.as_ref().unwrap()
     }

@@ -68,6 +68,28 @@ pub(crate) fn send_once(to: SocketAddr, requests: &Requests) -> bool {
     })
 }
 
+/// Sends every request once, on so many connections at a time; all answers must be as expected.
+pub(crate) fn send_all(to: SocketAddr, requests: &Requests, connections: usize) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let next = Arc::new(AtomicUsize::new(0));
+        let mut tasks = JoinSet::new();
+        for _ in 0..connections {
+            let (requests, next) = (requests.clone(), next.clone());
+            tasks.spawn(async move {
+                let mut stream = TcpStream::connect(to).await.unwrap();
+                let mut buffer = vec![0; 16 * 1024];
+                while let Some(request) = requests.all.get(next.fetch_add(1, Relaxed)) {
+                    stream.write_all(request).await.unwrap();
+                    let answer = answer(&mut stream, &mut buffer).await;
+                    assert!(answer.contains(requests.expect), "{answer}");
+                }
+            });
+        }
+        tasks.join_all().await;
+    });
+}
+
 async fn connection(mut stream: TcpStream, requests: Requests, next: Arc<AtomicUsize>, end: Instant) -> u32 {
     let mut buffer = vec![0; 16 * 1024];
     let mut answers = 0;

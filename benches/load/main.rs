@@ -7,7 +7,9 @@
 
 mod client;
 mod cores;
+mod deliveries;
 mod hello;
+mod hooks;
 mod introspection;
 mod measure;
 mod realm;
@@ -22,7 +24,7 @@ use crate::measure::Measure;
 /// Measures what is named; without a name, everything.
 #[derive(Parser)]
 struct Options {
-    /// `tokens`, `introspection`
+    /// `tokens`, `introspection`, `hooks`, `deliveries`
     scenarios: Vec<String>,
     #[arg(long, default_value_t = 5)]
     rounds: usize,
@@ -33,6 +35,9 @@ struct Options {
     /// Serves `hello` instead: the reference, in a process of its own
     #[arg(long)]
     hello: bool,
+    /// Posts there instead: the reference of deliveries
+    #[arg(long)]
+    call: Option<String>,
     /// Cargo says so
     #[arg(long, hide = true)]
     bench: bool,
@@ -40,19 +45,31 @@ struct Options {
 
 type Scenario = fn() -> Vec<Measure>;
 
-const SCENARIOS: [(&str, Scenario); 2] = [("tokens", tokens::measures), ("introspection", introspection::measures)];
+const SCENARIOS: [(&str, Scenario); 3] =
+    [("tokens", tokens::measures), ("introspection", introspection::measures), ("hooks", hooks::measures)];
+/// It has another reference.
+const DELIVERIES: &str = "deliveries";
 
 fn main() {
     let options = Options::parse();
     if options.hello {
         return hello::serve();
     }
+    if let Some(url) = options.call {
+        return deliveries::call(&url);
+    }
     cores::to_load_core();
     for name in &options.scenarios {
-        assert!(SCENARIOS.iter().any(|(known, _)| known == name), "no scenario {name}");
+        assert!(name == DELIVERIES || SCENARIOS.iter().any(|(known, _)| known == name), "no scenario {name}");
     }
     let chosen = |name: &&str| options.scenarios.is_empty() || options.scenarios.iter().any(|asked| asked == name);
-    let measures = SCENARIOS.iter().filter(|(name, _)| chosen(name)).flat_map(|(_, scenario)| scenario()).collect();
-    let load = client::Load { connections: options.connections, time: Duration::from_secs(options.seconds) };
-    measure::against_hello(measures, options.rounds, &load);
+    let time = Duration::from_secs(options.seconds);
+    let measures: Vec<_> =
+        SCENARIOS.iter().filter(|(name, _)| chosen(name)).flat_map(|(_, scenario)| scenario()).collect();
+    if !measures.is_empty() {
+        measure::against_hello(measures, options.rounds, &client::Load { connections: options.connections, time });
+    }
+    if chosen(&DELIVERIES) {
+        deliveries::run(options.rounds, time);
+    }
 }

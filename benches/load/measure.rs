@@ -127,7 +127,7 @@ fn print(measures: &[Measure], figures: &mut [Figures], rounds: usize, load: &Lo
     }
 }
 
-fn spread(values: &mut [f64]) -> [f64; 3] {
+pub(crate) fn spread(values: &mut [f64]) -> [f64; 3] {
     values.sort_by(f64::total_cmp);
     [values[0], values[values.len() / 2], values[values.len() - 1]]
 }

@@ -26,13 +26,16 @@ use hyper::{
 use jiff::Timestamp;
 use tokio::time::{MissedTickBehavior, interval, sleep, sleep_until, timeout};
 
-use self::{lane::Lane, upkeep::Upkeep};
+use self::{
+    lane::{Lane, Seen},
+    upkeep::Upkeep,
+};
 use super::{
     attempt::{self, Auth, Outgoing, prepare, settle},
     egress::Egress,
     message::{Attempt, EndpointRef, Label},
-    queue::{Claimed, Outcome, Queue, Settlement, Unavailable},
-    verdict::Verdict,
+    queue::{Claimed, Outcome, Queue, Settled, Settlement, Unavailable},
+    verdict::{DeadReason, Verdict},
 };
 use crate::{inbound::Endpoint, record::InjectionRecord, store::Store, telemetry::metrics::hooks::Hooks};
 
@@ -69,15 +72,27 @@ struct State {
     turns: VecDeque<EndpointRef>,
     /// When endpoints may have something again. A time that no longer holds does no harm.
     timers: BinaryHeap<Reverse<(Instant, EndpointRef)>>,
-    calls: FuturesUnordered<BoxFuture<'static, (EndpointRef, Settlement)>>,
+    calls: FuturesUnordered<BoxFuture<'static, Called>>,
     fetches: FuturesUnordered<BoxFuture<'static, Fetched>>,
-    settlements: Vec<Settlement>,
+    settlements: Vec<Called>,
     settling: Option<BoxFuture<'static, Result<(), Unavailable>>>,
+    /// Of what is being settled, what is held, and the records that it is held for.
+    holds: Vec<(EndpointRef, Seen)>,
+}
+
+/// What became of a message.
+struct Called {
+    endpoint: EndpointRef,
+    settlement: Settlement,
+    /// What it was prepared from.
+    records: Seen,
+    /// Why it ended undelivered.
+    dead: Option<DeadReason>,
 }
 
 /// What has happened.
 enum Event {
-    Called(EndpointRef, Settlement),
+    Called(Called),
     Fetched(Fetched),
     Settled(Result<(), Unavailable>),
     Timer,
@@ -126,9 +141,9 @@ impl Worker {
 
     async fn note(&self, state: &mut State, event: Event) {
         match event {
-            Event::Called(endpoint, settlement) => state.called(&endpoint, settlement),
+            Event::Called(called) => state.called(called),
             Event::Fetched(fetched) => state.fetched(fetched),
-            Event::Settled(Ok(())) => {}
+            Event::Settled(Ok(())) => state.held(),
             // The claims are back, so these are delivered again; there is no hurry while the queue is away.
             Event::Settled(Err(Unavailable)) => sleep(PAUSE).await,
             Event::Timer => state.wake(),
@@ -187,7 +202,7 @@ impl Worker {
         endpoint: Arc<Endpoint>,
         credential: Option<Arc<InjectionRecord>>,
         claimed: Claimed,
-    ) -> BoxFuture<'static, (EndpointRef, Settlement)> {
+    ) -> BoxFuture<'static, Called> {
         let (egress, metrics) = (self.egress.clone(), self.metrics.clone());
         async move {
             let Claimed { claim, message, content } = claimed;
@@ -208,8 +223,9 @@ impl Worker {
                     (Some(noted(&attempt)), verdict)
                 }
             };
-            let outcome = outcome(verdict, &metrics);
-            (turn, Settlement { claim, attempt, outcome })
+            let dead = if let Verdict::DeadLetter(reason) = verdict { Some(reason) } else { None };
+            let settlement = Settlement { claim, attempt, outcome: outcome(verdict, &metrics) };
+            Called { endpoint: turn, settlement, records: (endpoint, credential), dead }
         }
         .boxed()
     }
@@ -220,16 +236,30 @@ impl Worker {
             return;
         }
         let count = state.settlements.len().min(MAX_SETTLEMENTS);
-        let settlements = state.settlements.drain(..count).collect();
-        let queue = self.queue.clone();
-        let settle = async move { queue.settle(settlements, Timestamp::now()).await.map(drop) };
+        let (mut settlements, mut dead_letters) = (Vec::with_capacity(count), Vec::with_capacity(count));
+        for Called { endpoint, settlement, records, dead } in state.settlements.drain(..count) {
+            dead_letters.push(dead);
+            if settlement.outcome == Outcome::Hold {
+                state.holds.push((endpoint, records));
+            }
+            settlements.push(settlement);
+        }
+        let (queue, metrics) = (self.queue.clone(), self.metrics.clone());
+        let settle = async move {
+            let settled = queue.settle(settlements, Timestamp::now()).await?;
+            let on_disk = dead_letters.into_iter().zip(settled).filter(|(_, settled)| *settled == Settled::Applied);
+            for reason in on_disk.filter_map(|(dead, _)| dead) {
+                metrics.dead_letter(reason.as_str());
+            }
+            Ok(())
+        };
         state.settling = Some(settle.boxed());
     }
 
     async fn finish(&self, mut state: State) {
         let finish = async {
-            while let Some((endpoint, settlement)) = state.calls.next().await {
-                state.called(&endpoint, settlement);
+            while let Some(called) = state.calls.next().await {
+                state.called(called);
             }
             loop {
                 self.hand_over(&mut state);
@@ -263,7 +293,7 @@ impl State {
             }
         };
         let event = tokio::select! {
-            Some((endpoint, settlement)) = calls.next() => Event::Called(endpoint, settlement),
+            Some(called) = calls.next() => Event::Called(called),
             Some(fetched) = fetches.next() => Event::Fetched(fetched),
             result = settled => Event::Settled(result),
             () = timer => Event::Timer,
@@ -289,12 +319,23 @@ impl State {
         }
     }
 
-    fn called(&mut self, endpoint: &EndpointRef, settlement: Settlement) {
-        self.settlements.push(settlement);
-        if let Some(lane) = self.lanes.get_mut(endpoint) {
+    fn called(&mut self, called: Called) {
+        let endpoint = called.endpoint.clone();
+        self.settlements.push(called);
+        if let Some(lane) = self.lanes.get_mut(&endpoint) {
             lane.ended();
         }
-        self.give_turn(endpoint);
+        self.give_turn(&endpoint);
+    }
+
+    /// Messages are held now. If what they wait for came while that was written, they were not among those that it freed: so what
+    /// they are held for is what the next look compares with.
+    fn held(&mut self) {
+        for (endpoint, records) in self.holds.drain(..) {
+            if let Some(lane) = self.lanes.get_mut(&endpoint) {
+                lane.seen = Some(records);
+            }
+        }
     }
 
     fn fetched(&mut self, Fetched { endpoint, result }: Fetched) {
@@ -355,10 +396,7 @@ fn outcome(verdict: Verdict, metrics: &Hooks) -> Outcome {
     match verdict {
         Verdict::Delivered => Outcome::Delivered,
         Verdict::RetryAt(at) => Outcome::Retry { at },
-        Verdict::DeadLetter(reason) => {
-            metrics.dead_letter(reason.as_str());
-            Outcome::DeadLetter(Label::from(reason.as_str()))
-        }
+        Verdict::DeadLetter(reason) => Outcome::DeadLetter(Label::from(reason.as_str())),
         Verdict::Hold(reason) => {
             metrics.hold(reason.as_str());
             Outcome::Hold

@@ -9,7 +9,7 @@ use std::{sync::Arc, time::Instant};
 
 use axum::{
     body::{Body, Bytes},
-    extract::{Path, Request, State},
+    extract::{Path, Request, State, rejection::PathRejection},
     http::{Method, request::Parts},
     response::{IntoResponse as _, Response},
 };
@@ -35,8 +35,14 @@ pub(super) struct Hooks {
     pub(super) intake: Arc<Intake>,
 }
 
-pub(super) async fn handle(State(hooks): State<Hooks>, Path(id): Path<String>, request: Request) -> Response {
+pub(super) async fn handle(
+    State(hooks): State<Hooks>,
+    id: Result<Path<String>, PathRejection>,
+    request: Request,
+) -> Response {
     let started = Instant::now();
+    // What is not UTF-8 is as unknown as any other id, and an empty one is nobody's.
+    let id = id.map(|Path(id)| id).unwrap_or_default();
     let answer = hooks.answer(&id, request).await.unwrap_or_else(|refusal| refusal);
     hooks.app.metrics.hooks().post(started.elapsed(), answer.outcome());
     answer.into_response()

@@ -81,8 +81,12 @@ impl Realm {
     }
 
     pub(crate) fn start_unready(&self, arguments: &[&str]) -> Server {
+        self.start_by(Command::new(env!("CARGO_BIN_EXE_snaphook")), arguments)
+    }
+
+    /// Starts the server by a command that may be another program, which runs it.
+    pub(crate) fn start_by(&self, mut command: Command, arguments: &[&str]) -> Server {
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        let mut command = Command::new(env!("CARGO_BIN_EXE_snaphook"));
         command
             .args(["server", "--listen", "127.0.0.1:0", "--probes-listen", "127.0.0.1:0"])
             .args(["--records", &format!("dir:{}", self.records().display())])
@@ -113,7 +117,7 @@ impl Drop for Realm {
 pub(crate) struct Server {
     pub(crate) public: SocketAddr,
     pub(crate) probes: SocketAddr,
-    process: Supervised,
+    pub(crate) process: Supervised,
 }
 
 impl Server {

@@ -2,15 +2,10 @@
 
 use std::{
     collections::VecDeque,
-    num::NonZeroU32,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use governor::{
-    DefaultDirectRateLimiter, Quota, RateLimiter,
-    clock::{Clock as _, DefaultClock},
-};
 use jiff::Timestamp;
 
 use crate::{
@@ -22,12 +17,15 @@ use crate::{
 /// Messages that are claimed at once at most: their bodies are in memory.
 const MOST: usize = 64;
 
+/// An endpoint's records at a moment: itself, and the credential that it names.
+pub(super) type Seen = (Arc<Endpoint>, Option<Arc<InjectionRecord>>);
+
 /// One endpoint's deliveries.
 pub(super) struct Lane {
     /// `<namespace>/<name>`.
     pub(super) path: Box<str>,
     /// What its last release was for; see [`super::upkeep`].
-    pub(super) seen: Option<(Arc<Endpoint>, Option<Arc<InjectionRecord>>)>,
+    pub(super) seen: Option<Seen>,
     waiting: VecDeque<Claimed>,
     in_flight: usize,
     max_in_flight: usize,
@@ -35,7 +33,8 @@ pub(super) struct Lane {
     ask: bool,
     fetching: bool,
     next_due: Option<Instant>,
-    rate: Option<(RateLimit, DefaultDirectRateLimiter)>,
+    /// When calls were begun, as far as the rate counts them, oldest first.
+    calls: VecDeque<Instant>,
     /// Until the rate allows another call.
     paused_until: Option<Instant>,
     /// It is among those whose turn comes.
@@ -53,7 +52,7 @@ impl Lane {
             ask: true,
             fetching: false,
             next_due: None,
-            rate: None,
+            calls: VecDeque::new(),
             paused_until: None,
             has_turn: false,
         }
@@ -74,19 +73,24 @@ impl Lane {
         self.waiting.pop_front()
     }
 
+    /// In no stretch of the limit's time are there more calls than it says, wherever the stretch begins: a bucket that is
+    /// full at first would let nearly twice as many through.
     fn rate_allows(&mut self, limit: Option<RateLimit>, now: Instant) -> bool {
         self.paused_until = None;
-        if self.rate.as_ref().map(|(limit, _)| *limit) != limit {
-            self.rate = limit.and_then(|limit| Some((limit, RateLimiter::direct(quota(limit)?))));
+        let Some(RateLimit { requests: most @ 1.., per_seconds }) = limit else {
+            self.calls.clear();
+            return true;
+        };
+        let (most, time) = (usize::try_from(most).unwrap_or(usize::MAX), Duration::from_secs(per_seconds.into()));
+        while self.calls.len() > most || self.calls.front().is_some_and(|first| now.duration_since(*first) >= time) {
+            self.calls.pop_front();
         }
-        let Some((_, limiter)) = &self.rate else { return true };
-        match limiter.check() {
-            Ok(()) => true,
-            Err(until) => {
-                self.paused_until = Some(now + until.wait_time_from(DefaultClock::default().now()));
-                false
-            }
+        if self.calls.len() < most {
+            self.calls.push_back(now);
+            return true;
         }
+        self.paused_until = self.calls.front().map(|first| *first + time);
+        false
     }
 
     /// Gives back what waits: somebody else says when it is its time again.
@@ -165,9 +169,33 @@ impl Lane {
     }
 }
 
-fn quota(limit: RateLimit) -> Option<Quota> {
-    let RateLimit { requests, per_seconds } = limit;
-    let requests = NonZeroU32::new(requests)?;
-    let between = Duration::from_secs(per_seconds.into()).checked_div(requests.get())?;
-    Some(Quota::with_period(between)?.allow_burst(requests))
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lane() -> Lane {
+        Lane::new(&EndpointRef { namespace: "ns".into(), name: "hook".into(), uid: "uid".into() })
+    }
+
+    #[test]
+    fn no_stretch_of_time_has_more_calls_than_the_limit() {
+        let (mut lane, start) = (lane(), Instant::now());
+        let limit = RateLimit { requests: 3, per_seconds: 2 };
+        let at = |tenths: u64| start + Duration::from_millis(100 * tenths);
+        let began: Vec<u64> = (0..100).filter(|tenths| lane.rate_allows(Some(limit), at(*tenths))).collect();
+        assert_eq!(began[..7], [0, 1, 2, 20, 21, 22, 40]);
+        assert!(began.windows(4).all(|four| four[3] - four[0] >= 20), "{began:?}");
+    }
+
+    #[test]
+    fn a_limit_that_is_edited_counts_at_once() {
+        let (mut lane, now) = (lane(), Instant::now());
+        let limit = |requests| Some(RateLimit { requests, per_seconds: 60 });
+        assert!((0..5).all(|_| lane.rate_allows(limit(5), now)));
+        assert!(!lane.rate_allows(limit(5), now));
+        assert_eq!(lane.paused_until(), Some(now + Duration::from_mins(1)));
+        assert!(!lane.rate_allows(limit(2), now), "fewer");
+        assert!(lane.rate_allows(limit(3), now), "one more");
+        assert!(lane.rate_allows(None, now) && lane.rate_allows(limit(0), now));
+    }
 }

@@ -10,14 +10,16 @@ use std::{
 use jiff::Timestamp;
 use tokio::task::JoinHandle;
 
-use super::{credential, lane::Lane};
+use super::{
+    credential,
+    lane::{Lane, Seen},
+};
 use crate::{
     delivery::{
         message::{EndpointRef, Label},
         queue::{EndpointFigures, Queue, Unavailable},
     },
     inbound::Endpoint,
-    record::InjectionRecord,
     store::{Snapshot, Store},
     telemetry::metrics::hooks::Hooks,
 };
@@ -30,6 +32,8 @@ const REVIEW: Duration = Duration::from_mins(30);
 const FRESH: Duration = Duration::from_mins(1);
 /// A record is away for a moment where it is replaced by hand: that is no deletion.
 const BURIAL: Duration = Duration::from_secs(2);
+/// The reason of those who are.
+const DELETED: &str = "EndpointDeleted";
 
 /// Looks after the queue.
 pub(super) struct Upkeep {
@@ -94,22 +98,22 @@ impl Upkeep {
         let snapshot = self.store.load_full();
         let (mut chores, mut awake) = (Vec::new(), Vec::new());
         for EndpointFigures { endpoint, .. } in figures.iter().filter(|figures| figures.queued.messages > 0) {
-            match (present(&snapshot, endpoint), lanes.get_mut(endpoint)) {
-                (Some(found), Some(lane)) => {
+            match present(&snapshot, endpoint) {
+                Some(found) => {
                     self.missing.remove(endpoint);
+                    // It has none yet where all of its messages were stored as held, or came before the records did.
+                    let lane = lanes.entry(endpoint.clone()).or_insert_with(|| Lane::new(endpoint));
                     if self.is_to_be_released(&snapshot, endpoint, found, lane, now) {
                         chores.push(Chore::Release(endpoint.clone()));
                         awake.push(endpoint.clone());
                     }
                 }
-                // It was away, and is here again.
-                (Some(_), None) => awake.push(endpoint.clone()),
-                (None, _) if self.is_gone(&snapshot, endpoint, now) => {
+                None if self.is_gone(&snapshot, endpoint, now) => {
                     self.missing.remove(endpoint);
                     self.reviewed.remove(endpoint);
                     chores.push(Chore::Bury(endpoint.clone()));
                 }
-                (None, _) => {}
+                None => {}
             }
         }
         self.figures = figures;
@@ -155,8 +159,6 @@ fn present<'a>(snapshot: &'a Snapshot, endpoint: &EndpointRef) -> Option<&'a Arc
     snapshot.endpoints.get(path.as_str()).filter(|found| *found.record().source.uid == *endpoint.uid)
 }
 
-type Seen = (Arc<Endpoint>, Option<Arc<InjectionRecord>>);
-
 fn same(left: &Seen, right: &Seen) -> bool {
     let credentials = match (&left.1, &right.1) {
         (Some(left), Some(right)) => Arc::ptr_eq(left, right),
@@ -179,7 +181,8 @@ async fn work(
                 queue.release(&endpoint).await?;
             }
             Chore::Bury(endpoint) => {
-                let count = queue.bury(&endpoint, Label::from("EndpointDeleted"), now).await?;
+                let count = queue.bury(&endpoint, Label::from(DELETED), now).await?;
+                metrics.dead_letters(DELETED, count);
                 let (namespace, webhook) = (&*endpoint.namespace, &*endpoint.name);
                 tracing::info!(namespace, webhook, count, "a Webhook is gone: its messages are dead letters");
             }

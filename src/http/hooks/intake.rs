@@ -1,6 +1,7 @@
 //! Flow 3: from a verified post to messages on disk.
 
 use std::{
+    collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -10,7 +11,7 @@ use axum::{
     http::{HeaderMap, header::CONTENT_TYPE, request::Parts},
 };
 use jiff::Timestamp;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use super::{answer::Answer, pool::Pool, rates::Rates};
 use crate::{
@@ -25,6 +26,7 @@ use crate::{
         handler::{Event, Verdict},
     },
     record::{EndpointRecord, endpoint::HandlerType},
+    telemetry::metrics::hooks::Hooks as Metrics,
 };
 
 /// Slack waits 3 seconds for an answer, Shopify 5.
@@ -40,6 +42,7 @@ pub(in crate::http) struct Intake {
     duplicates: Arc<Mutex<Duplicates>>,
     pool: Pool,
     rates: Rates,
+    metrics: Metrics,
 }
 
 impl std::fmt::Debug for Intake {
@@ -50,7 +53,11 @@ impl std::fmt::Debug for Intake {
 
 impl Intake {
     /// Remembers what the queue has of the last day.
-    pub(in crate::http) async fn new(queue: Arc<dyn Queue>, now: Timestamp) -> Result<Self, Unavailable> {
+    pub(in crate::http) async fn new(
+        queue: Arc<dyn Queue>,
+        metrics: Metrics,
+        now: Timestamp,
+    ) -> Result<Self, Unavailable> {
         let limits = Limits::default();
         let since = now.checked_sub(limits.age).unwrap_or(now);
         let recent = queue.recent(since, limits.per_endpoint).await?;
@@ -60,7 +67,7 @@ impl Intake {
             duplicates.remember(&endpoint.uid, Key::new(&delivery_id, &hash), id, accepted_at);
         }
         let duplicates = Arc::new(Mutex::new(duplicates));
-        Ok(Self { queue, duplicates, pool: Pool::default(), rates: Rates::default() })
+        Ok(Self { queue, duplicates, pool: Pool::default(), rates: Rates::default(), metrics })
     }
 
     /// Lets a post in, unless its endpoint had too many.
@@ -79,7 +86,8 @@ impl Intake {
         delivery_id: Option<String>,
         now: Timestamp,
     ) -> Result<Answer, Answer> {
-        let mut claims = Claims { duplicates: self.duplicates.clone(), held: Vec::new() };
+        let deadline = Instant::now() + LONGEST_WAIT;
+        let mut claims = Claims::new(self.duplicates.clone());
         let uid: Box<str> = endpoint.record().source.uid.as_str().into();
         let of_post = delivery_id.map(|id| DuplicateKey { id: id.into(), hash: body_hash(&body) });
         let id = new_id(now);
@@ -88,12 +96,13 @@ impl Intake {
         {
             return Ok(Answer::Duplicate(earlier));
         }
-        let (endpoint, events) = self.process(endpoint, parts, body).await?;
+        let (endpoint, events) = self.process(endpoint, parts, body, deadline).await?;
         let mut messages = Vec::with_capacity(events.len());
+        let mut failures = Vec::new();
         let mut answer = Answer::Filtered;
-        for (index, event) in events.into_iter().enumerate() {
+        for event in events {
             let Some(entry) = entry(&event, endpoint.record()) else { continue };
-            let id = if index == 0 { id } else { new_id(now) };
+            let id = if messages.is_empty() { id } else { new_id(now) };
             let duplicate = match (&of_post, &event.dedupe_id) {
                 (None, Some(own)) => {
                     let key = DuplicateKey { id: own.as_str().into(), hash: body_hash(&event.body) };
@@ -105,12 +114,16 @@ impl Intake {
                 }
                 (of_post, _) => of_post.clone(),
             };
+            if let Verdict::Failed(failure) = &event.verdict {
+                failures.push(failure.reason.name());
+            }
             messages.push(message(id, event, entry, duplicate, endpoint.record(), now));
         }
         if messages.is_empty() {
             return Ok(answer);
         }
-        self.store(endpoint.record(), messages, claims, now).await
+        let noted = Noted { claims, failures, metrics: self.metrics.clone() };
+        self.store(endpoint.record(), messages, noted, now, deadline).await
     }
 
     async fn process(
@@ -118,6 +131,7 @@ impl Intake {
         endpoint: Arc<Endpoint>,
         parts: Parts,
         body: Bytes,
+        deadline: Instant,
     ) -> Result<(Arc<Endpoint>, Vec<Event>), Answer> {
         let uid = endpoint.record().source.uid.clone();
         let costly = endpoint.handler().has_expressions() || body.len() > SMALL;
@@ -125,7 +139,7 @@ impl Intake {
             let outcome = endpoint.handler().process(&super::incoming(&parts, &body));
             outcome.map(|outcome| (endpoint, outcome.events)).map_err(Answer::Invalid)
         };
-        if costly { self.pool.run(&uid, work).await.ok_or(Answer::Unavailable("fault"))? } else { work() }
+        if costly { self.pool.run(&uid, deadline, work).await.map_err(Answer::Unavailable)? } else { work() }
     }
 
     /// The sender may go away while this waits; what was begun is then finished all the same.
@@ -133,8 +147,9 @@ impl Intake {
         &self,
         record: &EndpointRecord,
         messages: Vec<NewMessage>,
-        claims: Claims,
+        noted: Noted,
         now: Timestamp,
+        deadline: Instant,
     ) -> Result<Answer, Answer> {
         let ids: Vec<MessageId> = messages.iter().map(|message| message.id).collect();
         let arrival = Arrival { endpoint: EndpointRef::from(&record.source), limits: record.limits, messages };
@@ -142,13 +157,31 @@ impl Intake {
         let storing = tokio::spawn(async move {
             let stored = queue.enqueue(arrival).await;
             if stored.is_ok() {
-                claims.commit(now);
+                noted.commit(now);
             }
             stored
         });
-        let stored = timeout(LONGEST_WAIT, storing).await.map_err(|_| Answer::Unavailable("queue_slow"))?;
+        let stored = timeout_at(deadline, storing).await.map_err(|_| Answer::Unavailable("queue_slow"))?;
         stored.unwrap_or(Err(EnqueueError::Unavailable))?;
         Ok(Answer::Stored(ids))
+    }
+}
+
+/// What is noted once a post is on disk.
+struct Noted {
+    claims: Claims,
+    /// Reasons of those of its messages that are dead letters from the start.
+    failures: Vec<&'static str>,
+    metrics: Metrics,
+}
+
+impl Noted {
+    fn commit(self, now: Timestamp) {
+        let Self { claims, failures, metrics } = self;
+        claims.commit(now);
+        for reason in failures {
+            metrics.dead_letter(reason);
+        }
     }
 }
 
@@ -156,10 +189,16 @@ impl Intake {
 struct Claims {
     duplicates: Arc<Mutex<Duplicates>>,
     held: Vec<(Ticket, MessageId)>,
+    /// Of this very post: a batch may have an event twice.
+    own: HashMap<Key, MessageId>,
 }
 
 impl Claims {
-    /// Nothing where nobody has it; the earlier message where it is stored.
+    fn new(duplicates: Arc<Mutex<Duplicates>>) -> Self {
+        Self { duplicates, held: Vec::new(), own: HashMap::new() }
+    }
+
+    /// Nothing where nobody has it; the earlier message where it is stored, or in the same post.
     fn claim(
         &mut self,
         uid: &str,
@@ -167,10 +206,15 @@ impl Claims {
         id: MessageId,
         now: Timestamp,
     ) -> Result<Option<MessageId>, Answer> {
-        let claim = lock(&self.duplicates).claim(uid, Key::new(&key.id, &key.hash), now);
+        let key = Key::new(&key.id, &key.hash);
+        if let Some(own) = self.own.get(&key) {
+            return Ok(Some(*own));
+        }
+        let claim = lock(&self.duplicates).claim(uid, key, now);
         match claim {
             Claim::New(ticket) => {
                 self.held.push((ticket, id));
+                self.own.insert(key, id);
                 Ok(None)
             }
             Claim::Duplicate(earlier) => Ok(Some(earlier)),

@@ -61,7 +61,12 @@ impl Hooks {
 
     /// A message has ended undelivered.
     pub fn dead_letter(&self, reason: &'static str) {
-        self.dead_letters.get_or_create(&ReasonLabel { reason }).inc();
+        self.dead_letters(reason, 1);
+    }
+
+    /// So many messages have ended undelivered.
+    pub fn dead_letters(&self, reason: &'static str, count: u64) {
+        self.dead_letters.get_or_create(&ReasonLabel { reason }).inc_by(count);
     }
 
     /// A message waits for something to change.

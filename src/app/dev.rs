@@ -5,8 +5,8 @@ use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc, time::Du
 use anyhow::Context as _;
 
 use crate::{
-    crd::{app_credential_crd, check::Checker},
     dev::{
+        admission::Checkers,
         console::{Console, reachable},
         layout::Layout,
         manifests::CONFIG,
@@ -58,7 +58,7 @@ async fn work(args: Args) -> anyhow::Result<ExitCode> {
     let configuration = Configuration::open(&directory, format!("http://{address}"))
         .with_context(|| directory.join(CONFIG).display().to_string())?;
     let console = Console::new(&directory, address);
-    let driver = Driver::new(&directory, world, Checker::new(&app_credential_crd())?, configuration, console);
+    let driver = Driver::new(&directory, world, Checkers::new()?, configuration, console);
     let stop = async {
         shutdown.requested().await;
         Stop::AtOnce

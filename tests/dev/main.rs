@@ -9,6 +9,7 @@
 mod cases;
 
 mod edits;
+mod kinds;
 mod laptop;
 mod quickstart;
 mod rules;

@@ -46,6 +46,8 @@ pub struct Console {
     directory: PathBuf,
     /// Where the server is reached.
     url: String,
+    /// The socket of administration.
+    socket: Option<PathBuf>,
     complaints: BTreeSet<Complaint>,
     ignored: BTreeSet<String>,
     trouble: Option<String>,
@@ -54,10 +56,11 @@ pub struct Console {
 impl Console {
     /// Nothing is printed yet.
     #[must_use]
-    pub fn new(directory: &Path, address: SocketAddr) -> Self {
+    pub fn new(directory: &Path, address: SocketAddr, socket: Option<PathBuf>) -> Self {
         Self {
             directory: directory.to_owned(),
             url: format!("http://{}", reachable(address)),
+            socket,
             complaints: BTreeSet::new(),
             ignored: BTreeSet::new(),
             trouble: None,
@@ -73,8 +76,19 @@ impl Console {
         text.push_str(&self.blocks(&webhook_credentials));
         text.push('\n');
         text.push_str(&app_credential::introspection(&app_credentials, self));
+        text.push_str(&self.administration());
         text.push_str("\nEdits of the YAML files take effect at once. Ctrl-C ends.\n\n");
         print(&text);
+    }
+
+    /// How to see what became of messages.
+    fn administration(&self) -> String {
+        match &self.socket {
+            Some(socket) => {
+                format!("\nWhat became of messages\n    cargo run -- deliveries --socket {}\n", quoted(socket))
+            }
+            None => "\nThe path of DIR leaves no room for a socket, so that `snaphook deliveries` cannot ask.\n".into(),
+        }
     }
 
     fn blocks<K: Shown>(&self, resources: &[K]) -> String {

@@ -71,13 +71,13 @@ async fn work(args: Args) -> anyhow::Result<ExitCode> {
         Stop::AtOnce
     };
     let delivery = Delivery::new(hooks, &server, store.clone());
-    let serve = async {
+    let serve = Box::pin(async {
         tokio::select! {
             result = server.run(stop) => result.map_err(anyhow::Error::from),
             () = driver.run(store.clone()) => Ok(()),
             () = store::dir::run(records, store, MAX_STALENESS) => Ok(()),
         }
-    };
+    });
     delivery.beside(serve).await?;
     Ok(ExitCode::SUCCESS)
 }

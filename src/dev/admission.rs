@@ -142,10 +142,7 @@ impl Look<'_> {
             }
             (API_VERSION, Webhook::KIND) => {
                 let found = self.resource(document, &self.checkers.webhook);
-                if found.is_some() {
-                    let name = document.value.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
-                    self.admitted.ignored.insert(format!("{}  {kind} {name}: Webhooks are not served yet", self.file));
-                }
+                let found = found.filter(|webhook| self.has_url(document, webhook));
                 self.admitted.webhooks.extend(found);
             }
             (API_VERSION, WebhookCredential::KIND) => {
@@ -208,6 +205,18 @@ impl Look<'_> {
             return None;
         };
         Some(admitted(resource, stored.as_ref(), self.file, self.now))
+    }
+
+    /// There are no Services without a cluster.
+    fn has_url(&mut self, document: &Document, webhook: &Webhook) -> bool {
+        if webhook.spec.delivery.service.is_none() {
+            return true;
+        }
+        let place = Place::parse("spec.delivery.service");
+        let message =
+            format!("{place}: there are no Services here; write spec.delivery.url, such as http://127.0.0.1:9000/");
+        self.complain(document.line(&place), Some(label(Webhook::KIND, &objects::key(webhook))), message);
+        false
     }
 
     fn secret(&mut self, document: &Document) {

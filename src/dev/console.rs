@@ -1,6 +1,7 @@
 //! Flow 1 without a cluster: what a person sees: at first what is there and how to try it, then one line for each change.
 
 mod app_credential;
+mod webhook;
 mod webhook_credential;
 
 use std::{
@@ -21,7 +22,7 @@ use super::{
 };
 use crate::{
     controller::report::Note,
-    crd::{AppCredential, Condition, Kind, Report as _, WebhookCredential, condition::ConditionStatus},
+    crd::{AppCredential, Condition, Kind, Report as _, Webhook, WebhookCredential, condition::ConditionStatus},
 };
 
 /// How a kind shows itself.
@@ -71,12 +72,18 @@ impl Console {
     pub fn greet(&self, resources: &Resources) {
         let app_credentials: Vec<AppCredential> = resources.of().iter().cloned().collect();
         let webhook_credentials: Vec<WebhookCredential> = resources.of().iter().cloned().collect();
+        let webhooks: Vec<Webhook> = resources.of().iter().cloned().collect();
         let mut text = format!("\nServing {} from {}\n", self.url, self.directory.display());
         text.push_str(&self.blocks(&app_credentials));
         text.push_str(&self.blocks(&webhook_credentials));
-        text.push('\n');
-        text.push_str(&app_credential::introspection(&app_credentials, self));
-        text.push_str(&self.administration());
+        text.push_str(&self.blocks(&webhooks));
+        if webhooks.is_empty() || !app_credentials.is_empty() {
+            text.push('\n');
+            text.push_str(&app_credential::introspection(&app_credentials, self));
+        }
+        if !webhooks.is_empty() {
+            text.push_str(&self.administration());
+        }
         text.push_str("\nEdits of the YAML files take effect at once. Ctrl-C ends.\n\n");
         print(&text);
     }

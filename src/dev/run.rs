@@ -160,6 +160,8 @@ impl Driver {
         }
         self.reconcile_all::<AppCredential>(&mut look).await;
         self.reconcile_all::<WebhookCredential>(&mut look).await;
+        // Last: whether a credential is there shows in its record.
+        self.reconcile_all::<Webhook>(&mut look).await;
         self.console.trouble(look.trouble);
         self.pause(look.next, now)
     }
@@ -191,9 +193,7 @@ impl Driver {
         self.world.resources.accept(webhook_credentials);
         self.delete_missing::<AppCredential>(&named, &broken).await;
         self.delete_missing::<WebhookCredential>(&named, &broken).await;
-        for webhook in self.missing::<Webhook>(&named, &broken) {
-            self.forget(&webhook);
-        }
+        self.delete_missing::<Webhook>(&named, &broken).await;
     }
 
     async fn delete_missing<K: Steps + Shown>(&mut self, named: &BTreeSet<Named>, broken: &BTreeSet<String>)

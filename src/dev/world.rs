@@ -144,7 +144,8 @@ fn failed(object: String) -> impl FnOnce(io::Error) -> ApplyError {
     move |error| ApplyError::Unreachable { object, source: error.into() }
 }
 
-fn record_name<K: Kind>(resource: &K) -> String {
+/// The name of a resource's record.
+pub(super) fn record_name<K: Kind>(resource: &K) -> String {
     record::secret_name(K::KIND, &resource.namespace().unwrap_or_default(), &resource.name_any())
 }
 
@@ -165,7 +166,7 @@ where
         let record = self.records.read::<K::Record>(&record_name(resource)).map_err(failed("the record".into()))?;
         // Each looks at resources, so one after the other.
         let rivals = fetch::rivals(resource, self.objects::<K>().iter());
-        let around = self.around(resource);
+        let around = self.around(resource).map_err(failed("what it depends on".into()))?;
         let declared = lock(&self.declared);
         let names = resource.references().into_iter().map(|from| from.secret_key_ref.name.clone());
         let declared_secret = |name| declared.secrets.get(&(namespace.clone(), name)).cloned();

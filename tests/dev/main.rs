@@ -15,3 +15,4 @@ mod quickstart;
 mod rules;
 mod secrets;
 mod state;
+mod webhook;

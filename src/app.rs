@@ -1,10 +1,12 @@
 //! Start-up and wiring, one module a job. Nothing here decides anything.
 
 pub mod controller;
+pub mod deliveries;
 pub mod dev;
 pub mod hooks;
 pub mod receive;
 pub mod server;
+mod terminal;
 
 /// The cluster, as KUBECONFIG or the Pod says, with a name for this program in the API server's audit log.
 async fn cluster(component: &str) -> anyhow::Result<kube::Config> {

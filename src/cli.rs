@@ -23,6 +23,14 @@ enum Command {
     Dev(app::dev::Args),
     /// Print every HTTP call that arrives: a receiver to try deliveries with
     Receive(app::receive::Args),
+    /// List what came in and what became of it, or show one message; asks the server that runs here
+    Deliveries(app::deliveries::List),
+    /// Deliver messages again
+    Replay(app::deliveries::Replay),
+    /// Remove messages
+    Drop(app::deliveries::Discard),
+    /// Send a test message to a Webhook
+    Send(app::deliveries::Send),
     /// Print the custom resource definitions
     Crd,
 }
@@ -37,6 +45,10 @@ pub fn main() -> anyhow::Result<ExitCode> {
         Command::Controller(args) => app::controller::run(args),
         Command::Dev(args) => app::dev::run(args),
         Command::Receive(args) => app::receive::run(&args),
+        Command::Deliveries(args) => app::deliveries::list(&args),
+        Command::Replay(args) => app::deliveries::replay(&args),
+        Command::Drop(args) => app::deliveries::discard(&args),
+        Command::Send(args) => app::deliveries::send(&args),
         Command::Crd => print_crds(),
     }
 }

@@ -3,12 +3,24 @@
 //! The file's shape is documented in `docs/configuration.md`; a mistake is reported with its place and the fix, and a file that is
 //! broken later leaves the last good configuration in force.
 
+mod policy;
+mod realm;
+mod routes;
+
 use std::{collections::BTreeMap, path::Path, time};
 
 use serde::Deserialize;
 use url::Url;
 
-use crate::{crd::Duration, record::Algorithm};
+pub use self::{
+    policy::{Namespaces, Policy, Rule},
+    realm::{HooksService, Realm},
+    routes::{RouteMode, Routes},
+};
+use crate::{
+    crd::Duration,
+    record::{Algorithm, endpoint::Limits},
+};
 
 /// The whole configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -25,24 +37,15 @@ pub struct Config {
     /// Who may ask for what.
     #[serde(default)]
     pub policy: Policy,
+    /// How Webhooks are reached from outside the cluster.
+    #[serde(default)]
+    pub routes: Routes,
     /// Which replica of the controller works.
     #[serde(default)]
     pub leader_election: LeaderElection,
     /// How many resources are reconciled at once: 1 to 256.
     #[serde(default = "default_concurrency")]
     pub concurrency: u16,
-}
-
-/// A namespace with a server in it.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Realm {
-    /// Where the server and its records are. Default: the namespace that the controller runs in.
-    pub namespace: Option<String>,
-    /// The issuer of tokens (RFC 8414): an `http` or `https` URL without query and fragment, used exactly as written.
-    pub issuer: String,
-    /// Where apps in the cluster reach the server. Default: the issuer.
-    pub internal_url: Option<String>,
 }
 
 /// How tokens are signed.
@@ -59,44 +62,6 @@ impl Default for SigningKeys {
     fn default() -> Self {
         Self { algorithm: Algorithm::default(), rotation_interval: Duration::from_secs(30 * 24 * 3600) }
     }
-}
-
-/// Who may ask for what: the first rule that fits a namespace is the only one that counts for it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Policy {
-    /// Rules, in order.
-    pub rules: Vec<Rule>,
-}
-
-/// What some namespaces may ask for. An absent list allows what is allowed without a rule.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Rule {
-    /// The namespaces that the rule is for.
-    pub namespaces: Namespaces,
-    /// Globs of scopes. Scopes `snaphook:*` need a glob that begins so. Default: every scope but those.
-    pub scopes: Option<Vec<String>>,
-    /// Globs of audiences. Default: every audience.
-    pub audiences: Option<Vec<String>>,
-    /// Globs of explicit client ids. Default: none.
-    #[serde(default)]
-    pub client_ids: Vec<String>,
-    /// A client with the scope `snaphook:introspect` sees only tokens for these audiences. Default: all.
-    pub introspect_audiences: Option<Vec<String>>,
-    /// How many `AppCredential`s a namespace may have. Default: no limit.
-    pub max_app_credentials: Option<u32>,
-}
-
-/// Which namespaces a rule is for: those that fit any name and, where labels are given, have all of them.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Namespaces {
-    /// Names or globs (`*` is any text). Default: every name.
-    pub names: Option<Vec<String>>,
-    /// Labels that the namespace must have.
-    #[serde(default)]
-    pub match_labels: BTreeMap<String, String>,
 }
 
 /// Which replica works. The times are those of client-go.
@@ -183,12 +148,25 @@ impl Config {
             client_ids: vec!["*".into()],
             introspect_audiences: None,
             max_app_credentials: None,
+            max_webhooks: None,
+            webhook_limits: Limits::default(),
+            route_hosts: vec!["*".into()],
+            route_annotations: vec!["*".into()],
+        };
+        let realm = Realm {
+            namespace: Some("snaphook-dev".into()),
+            issuer,
+            internal_url: None,
+            hooks_url: None,
+            internal_hooks_url: None,
+            service: None,
         };
         Self {
-            realm: Realm { namespace: Some("snaphook-dev".into()), issuer, internal_url: None },
+            realm,
             watch_namespaces: Vec::new(),
             signing_keys: SigningKeys::default(),
             policy: Policy { rules: vec![rule] },
+            routes: Routes::default(),
             leader_election: LeaderElection { enabled: false, ..LeaderElection::default() },
             concurrency: default_concurrency(),
         }
@@ -201,16 +179,11 @@ impl Config {
     }
 
     fn check(&self) -> Result<(), ConfigError> {
-        let Self { realm, watch_namespaces, signing_keys, policy, leader_election, concurrency } = self;
-        check_url("realm.issuer", &realm.issuer)?;
-        if let Some(url) = &realm.internal_url {
-            check_url("realm.internalUrl", url)?;
-        }
+        let Self { realm, watch_namespaces, signing_keys, policy, routes, leader_election, concurrency } = self;
+        realm.check()?;
+        routes.check()?;
         for (index, namespace) in watch_namespaces.iter().enumerate() {
-            check_namespace(&format!("watchNamespaces[{index}]"), namespace)?;
-        }
-        if let Some(namespace) = &realm.namespace {
-            check_namespace("realm.namespace", namespace)?;
+            check_label(&format!("watchNamespaces[{index}]"), namespace, "a namespace")?;
         }
         if signing_keys.rotation_interval < Duration::from_secs(3600) {
             return invalid("signingKeys.rotationInterval", "must be at least 1h");
@@ -220,14 +193,6 @@ impl Config {
         }
         leader_election.check()?;
         policy.rules.iter().enumerate().try_for_each(|(index, rule)| rule.check(&format!("policy.rules[{index}]")))
-    }
-}
-
-impl Realm {
-    /// Where apps in the cluster reach the server, without a slash at the end.
-    #[must_use]
-    pub fn app_url(&self) -> &str {
-        self.internal_url.as_deref().unwrap_or(&self.issuer).trim_end_matches('/')
     }
 }
 
@@ -259,29 +224,6 @@ impl LeaderElection {
     }
 }
 
-impl Rule {
-    fn check(&self, place: &str) -> Result<(), ConfigError> {
-        let Self { namespaces, scopes, audiences, client_ids, introspect_audiences, max_app_credentials: _ } = self;
-        let Namespaces { names, match_labels } = namespaces;
-        let globs = [
-            ("namespaces.names", names.as_deref()),
-            ("scopes", scopes.as_deref()),
-            ("audiences", audiences.as_deref()),
-            ("clientIds", Some(client_ids.as_slice())),
-            ("introspectAudiences", introspect_audiences.as_deref()),
-        ];
-        for (field, globs) in globs {
-            if let Some(index) = globs.unwrap_or_default().iter().position(String::is_empty) {
-                return invalid(format!("{place}.{field}[{index}]"), "must not be empty; `*` is every text");
-            }
-        }
-        if names.as_ref().is_some_and(Vec::is_empty) && match_labels.is_empty() {
-            return invalid(format!("{place}.namespaces.names"), "names no namespace; leave it out for all of them");
-        }
-        Ok(())
-    }
-}
-
 fn check_url(place: &str, text: &str) -> Result<(), ConfigError> {
     let url = match Url::parse(text) {
         Ok(url) => url,
@@ -302,10 +244,10 @@ fn check_url(place: &str, text: &str) -> Result<(), ConfigError> {
     Ok(())
 }
 
-fn check_namespace(place: &str, name: &str) -> Result<(), ConfigError> {
+fn check_label(place: &str, name: &str, what: &str) -> Result<(), ConfigError> {
     let label = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     if name.is_empty() || name.len() > 63 || !name.bytes().all(label) || name.starts_with('-') || name.ends_with('-') {
-        return invalid(place, format!("{name:?} is not the name of a namespace (RFC 1123 label)"));
+        return invalid(place, format!("{name:?} is not the name of {what} (RFC 1123 label)"));
     }
     Ok(())
 }
@@ -313,6 +255,7 @@ fn check_namespace(place: &str, name: &str) -> Result<(), ConfigError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::crd::webhook::RouteType;
 
     const SMALLEST: &str = "realm: {issuer: 'https://auth.example.com'}";
 
@@ -323,6 +266,7 @@ mod tests {
         assert_eq!(config.signing_keys.algorithm, Algorithm::ES256);
         assert_eq!(config.leader_election.lease_duration, Duration::from_secs(15));
         assert!(config.watch_namespaces.is_empty());
+        assert_eq!((config.routes.mode, config.routes.type_), (RouteMode::PerWebhook, RouteType::Ingress));
     }
 
     #[test]
@@ -335,6 +279,22 @@ mod tests {
             ("realm: {issuer: 'https://u:p@x/'}", "realm.issuer"),
             ("realm: {issuer: 'https://x', internalUrl: 'nonsense'}", "realm.internalUrl"),
             ("realm: {issuer: 'https://x', namespace: 'Not Good'}", "realm.namespace"),
+            ("realm: {issuer: 'https://x', hooksUrl: 'https://x/y'}", "realm.hooksUrl"),
+            ("realm: {issuer: 'https://x', hooksUrl: 'x'}", "realm.hooksUrl"),
+            ("realm: {issuer: 'https://x', internalHooksUrl: 'ftp://x'}", "realm.internalHooksUrl"),
+            ("realm: {issuer: 'https://x', service: {name: A, port: 1}}", "realm.service.name"),
+            ("realm: {issuer: 'https://x', service: {name: a, port: 0}}", "realm.service.port"),
+            ("realm: {issuer: 'https://x'}\nroutes: {mode: shared, type: None}", "routes.type"),
+            ("realm: {issuer: 'https://x'}\nroutes: {mode: shared, type: HTTPRoute}", "routes.parentRefs"),
+            ("realm: {issuer: 'https://x'}\nroutes: {annotations: {snaphook.dev/a: b}}", "routes.annotations"),
+            (
+                "realm: {issuer: 'https://x'}\npolicy: {rules: [{namespaces: {}, routeHosts: ['']}]}",
+                "policy.rules[0].routeHosts[0]",
+            ),
+            (
+                "realm: {issuer: 'https://x'}\npolicy: {rules: [{namespaces: {}, webhookLimits: {mesages: 1}}]}",
+                "mesages",
+            ),
             ("realm: {issuer: 'https://x'}\nwatchNamespaces: [a, '']", "watchNamespaces[1]"),
             ("realm: {issuer: 'https://x'}\nsigningKeys: {algorithm: HS256}", "HS256"),
             ("realm: {issuer: 'https://x'}\nsigningKeys: {rotationInterval: 5m}", "signingKeys.rotationInterval"),

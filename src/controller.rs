@@ -1,4 +1,4 @@
-//! Flow 1: custom resources become Secrets. The driver of each kind reads as a table of contents of its steps.
+//! Flow 1: custom resources become Secrets. The driver reads as a table of contents of its steps: [`steps`].
 //!
 //! ```text
 //! CR ──watch──▶ fetch ▶ validate ▶ build ▶ apply ▶ status
@@ -6,12 +6,21 @@
 
 pub mod api;
 pub mod app_credential;
+pub mod apply;
+pub mod checks;
+pub mod cleanup;
 pub mod cluster;
+pub mod consumer;
 pub mod contest;
+pub mod fetch;
 pub mod leader;
 pub mod overview;
 pub mod policy;
+pub mod refusal;
+pub mod report;
 pub mod run;
 pub mod secrets;
 pub mod signing_keys;
+pub mod steps;
 pub mod watches;
+pub mod webhook_credential;

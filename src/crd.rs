@@ -5,6 +5,7 @@ pub mod check;
 pub mod condition;
 pub mod duration;
 mod generate;
+mod kind;
 mod reference;
 mod rules;
 mod secret_template;
@@ -18,6 +19,7 @@ pub use generate::{
     all, app_credential as app_credential_crd, to_yaml, webhook as webhook_crd,
     webhook_credential as webhook_credential_crd,
 };
+pub use kind::{Kind, Report};
 pub use reference::{KeyName, NameRef, SecretFrom, SecretKeyRef};
 pub use secret_template::{DeletionPolicy, SecretTemplate};
 pub use webhook::{Webhook, WebhookSpec, WebhookStatus};

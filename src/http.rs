@@ -1,5 +1,6 @@
 //! Flow 2: the server's listeners, and what is served where.
 
+mod admin;
 mod body;
 mod connection;
 mod discovery;
@@ -29,6 +30,11 @@ use ipnet::IpNet;
 use jiff::Timestamp;
 use tokio::{sync::watch, task::JoinSet, time::sleep};
 
+pub use self::{
+    admin::{Admin, AdminSocket, Messages, SocketError, view as admin_view},
+    probes::{Probed, Probes},
+    tls::{TlsError, TlsFiles},
+};
 use self::{
     connection::Service,
     hooks::{Hooks, Intake},
@@ -36,10 +42,6 @@ use self::{
     rate_limit::RateLimit,
     state::App,
     tls::Tls,
-};
-pub use self::{
-    probes::{Probed, Probes},
-    tls::{TlsError, TlsFiles},
 };
 use crate::{
     delivery::queue::{Queue, Unavailable},
@@ -119,6 +121,7 @@ pub struct Server {
     public: Listener,
     probes: Option<Probes>,
     tls: Option<Tls>,
+    intake: Option<Arc<Intake>>,
 }
 
 impl Server {
@@ -137,11 +140,13 @@ impl Server {
         let Serve { tokens, hooks } = serve;
         let app = Arc::new(App::new(store, config.max_staleness, rate_limit, tokens));
         let mut router = if tokens { router::tokens(app.clone()) } else { router::nothing() };
+        let mut intake = None;
         if let Some(queue) = hooks {
-            let intake = Intake::new(queue, app.metrics.hooks().clone(), Timestamp::now()).await?;
-            router = router.merge(router::hooks(Hooks { app: app.clone(), intake: Arc::new(intake) }));
+            let metrics = app.metrics.hooks().clone();
+            let taking = intake.insert(Arc::new(Intake::new(queue, metrics, Timestamp::now()).await?));
+            router = router.merge(router::hooks(Hooks { app: app.clone(), intake: taking.clone() }));
         }
-        Ok(Self { app, router, config, public, probes, tls })
+        Ok(Self { app, router, config, public, probes, tls, intake })
     }
 
     /// The public address, with the port that was chosen.
@@ -166,12 +171,19 @@ impl Server {
         self.app.metrics.hooks().clone()
     }
 
+    /// The administration of the messages that are stored there. Absent: no endpoints are served.
+    #[must_use]
+    pub fn admin(&self, messages: Arc<dyn Messages>) -> Option<Admin> {
+        let intake = self.intake.clone()?;
+        Some(Admin { messages, store: self.app.store.clone(), intake })
+    }
+
     /// Serves until `stop`, then drains. Probes are answered to the last.
     ///
     /// # Errors
     /// [`ServeError::Ended`], [`ServeError::Tls`].
     pub async fn run(self, stop: impl Future<Output = Stop>) -> Result<(), ServeError> {
-        let Self { app, router, config, public, probes, tls } = self;
+        let Self { app, router, config, public, probes, tls, intake: _ } = self;
         let (end, ended) = watch::channel(());
         let service =
             Service { router, tls: tls.as_ref().map(Tls::acceptor).transpose()?, with_peer: app.rate_limit.is_some() };

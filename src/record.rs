@@ -17,7 +17,7 @@ pub use injection::{InjectionRecord, Location};
 pub use name::{file_name, kind_of_file, secret_name};
 pub use signing_keys::{Algorithm, PrivateKey, SECRET_NAME as SIGNING_KEYS_SECRET, SigningKeyEntry, SigningKeysRecord};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 /// The type of every record Secret.
 pub const SECRET_TYPE: &str = "snaphook.dev/record";
@@ -86,6 +86,15 @@ impl Source {
     }
 }
 
+/// A document that was made from a resource.
+pub trait Document: Clone + PartialEq + Serialize + DeserializeOwned + Send + Sync + 'static {
+    /// Which document it is.
+    const KIND: Kind;
+
+    /// The resource.
+    fn source(&self) -> &Source;
+}
+
 /// Why a record could not be read. Never holds a part of the document: it may be secret.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum RecordError {
@@ -105,6 +114,17 @@ pub enum RecordError {
         /// The document's version.
         found: u32,
     },
+}
+
+#[derive(Deserialize)]
+struct Sourced {
+    source: Source,
+}
+
+/// The resource that a document was made from, whatever its kind; absent where it does not parse.
+#[must_use]
+pub fn source_of(json: &[u8]) -> Option<Source> {
+    parse::<Sourced>(json).ok().map(|sourced| sourced.source)
 }
 
 #[derive(Deserialize)]

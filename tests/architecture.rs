@@ -7,7 +7,7 @@ use std::{
 };
 
 /// Modules in the middle of a flow.
-const PURE: [&str; 20] = [
+const PURE: [&str; 28] = [
     "src/record",
     "src/inbound",
     "src/token",
@@ -25,9 +25,17 @@ const PURE: [&str; 20] = [
     "src/delivery/verdict",
     "src/controller/policy.rs",
     "src/controller/secrets.rs",
+    "src/controller/checks.rs",
+    "src/controller/consumer.rs",
+    "src/controller/refusal.rs",
+    "src/controller/report.rs",
     "src/controller/app_credential/build.rs",
     "src/controller/app_credential/validate.rs",
     "src/controller/app_credential/status.rs",
+    "src/controller/webhook_credential",
+    "src/delivery/message",
+    "src/delivery/queue/encoding",
+    "src/delivery/queue/ledger.rs",
 ];
 const IMPURE: [&str; 10] = [
     "Timestamp::now",

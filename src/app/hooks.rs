@@ -2,6 +2,7 @@
 
 use std::{
     env,
+    future::pending,
     net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
     sync::Arc,
@@ -13,9 +14,13 @@ use crate::{
         queue::{Embedded, Retention},
         worker::Worker,
     },
+    http::{Admin, AdminSocket},
     store::Store,
     telemetry::metrics::hooks::Hooks as Metrics,
 };
+
+/// Where commands look for a server, and servers for commands.
+pub const ADMIN_SOCKET: &str = "/var/lib/snaphook/admin.sock";
 
 /// Arguments for whoever serves hooks.
 #[derive(clap::Args, Clone, Debug)]
@@ -23,6 +28,9 @@ pub struct HookArgs {
     /// Directory of the queue, on a volume of its own: what was acknowledged lies there until it is delivered
     #[arg(long, value_name = "DIR", default_value = "/var/lib/snaphook/queue")]
     queue: PathBuf,
+    /// The Unix socket that `snaphook deliveries`, `replay`, `drop` and `send` talk to, for this user alone
+    #[arg(long, value_name = "PATH", env = "SNAPHOOK_ADMIN_SOCKET", default_value = ADMIN_SOCKET)]
+    admin_socket: PathBuf,
     /// Receivers that are allowed although they are not on the public internet: 10.0.0.0/8, 10.1.2.3 or 10.1.2.3:8080
     #[arg(long, value_name = "NETWORK|ADDR[:PORT]", value_delimiter = ',')]
     allow_egress: Vec<Exception>,
@@ -35,27 +43,35 @@ pub struct HookArgs {
 pub struct Hooks {
     queue: Arc<Embedded>,
     egress: Egress,
+    socket: AdminSocket,
 }
 
 impl Hooks {
     /// Opens the queue, as the arguments say. `own` are addresses of this program.
     ///
     /// # Errors
-    /// The queue cannot be opened, or receivers cannot be checked.
+    /// The queue cannot be opened, receivers cannot be checked, or the socket cannot be made.
     pub async fn open(args: &HookArgs, own: &[SocketAddr]) -> anyhow::Result<Self> {
         let forbidden = own.iter().copied().map(Forbidden::from).chain(of_the_cluster()).collect();
         let guard = Guard { exceptions: args.allow_egress.clone(), loopback: false, forbidden };
-        Self::with(&args.queue, guard, args.egress_ca.as_deref()).await
+        Self::with(&args.queue, &args.admin_socket, guard, args.egress_ca.as_deref()).await
     }
 
-    /// Opens the queue in a directory, for calls that `guard` allows.
+    /// Opens the queue in a directory, for calls that `guard` allows, and listens on the socket of administration.
     ///
     /// # Errors
     /// As [`Self::open`].
-    pub async fn with(directory: &Path, guard: Guard, authorities: Option<&Path>) -> anyhow::Result<Self> {
+    pub async fn with(
+        directory: &Path,
+        socket: &Path,
+        guard: Guard,
+        authorities: Option<&Path>,
+    ) -> anyhow::Result<Self> {
         let egress = Egress::new(guard, Resolver::system()?, Tls::new(authorities)?);
         let queue = Embedded::open(directory, Retention::default()).await?;
-        Ok(Self { queue: Arc::new(queue), egress })
+        // After the queue: who holds its lock may clear away what a predecessor left.
+        let socket = AdminSocket::bind(socket)?;
+        Ok(Self { queue: Arc::new(queue), egress, socket })
     }
 
     /// Where posts are stored.
@@ -64,9 +80,18 @@ impl Hooks {
         self.queue.clone()
     }
 
-    /// Delivers until `stop`, and closes the queue.
-    pub async fn run(self, metrics: Metrics, store: Arc<Store>, stop: impl Future<Output = ()>) {
-        Worker::new(self.queue.clone(), store, self.egress, metrics).run(stop).await;
+    /// Delivers and is administered until `stop`, and closes the queue.
+    pub async fn run(self, metrics: Metrics, admin: Option<Admin>, store: Arc<Store>, stop: impl Future<Output = ()>) {
+        let administer = async {
+            if let Some(admin) = admin {
+                admin.serve(self.socket).await;
+            }
+            pending::<()>().await;
+        };
+        tokio::select! {
+            () = Worker::new(self.queue.clone(), store, self.egress, metrics).run(stop) => {}
+            () = administer => {}
+        }
         self.queue.close().await;
     }
 }

@@ -1,11 +1,6 @@
 //! Start-up of `snaphook receive`: the other end of a delivery, to see what arrives there.
 
-use std::{
-    fmt::Write as _,
-    io::{self, Write as _},
-    net::SocketAddr,
-    process::ExitCode,
-};
+use std::{fmt::Write as _, net::SocketAddr, process::ExitCode};
 
 use anyhow::Context as _;
 use axum::{
@@ -15,6 +10,7 @@ use axum::{
     http::{StatusCode, request::Parts},
 };
 
+use super::terminal;
 use crate::shutdown::Shutdown;
 
 const MAX_BODY: usize = 16 * 1024 * 1024;
@@ -66,21 +62,15 @@ async fn receive(State(status): State<StatusCode>, request: Request) -> StatusCo
 fn shown(parts: &Parts, body: &Bytes) -> String {
     let mut text = format!("{}  {} {}\n", jiff::Zoned::now().strftime("%H:%M:%S"), parts.method, parts.uri);
     for (name, value) in &parts.headers {
-        let _ = writeln!(text, "  {name}: {}", printable(value.as_bytes())); // a String takes everything
+        let _ = writeln!(text, "  {name}: {}", terminal::lines(value.as_bytes())); // a String takes everything
     }
-    let _ = write!(text, "\n{}\n\n", printable(body));
+    let _ = write!(text, "\n{}\n\n", terminal::lines(body));
     text
 }
 
-/// Nothing that arrives can steer a terminal.
-fn printable(bytes: &[u8]) -> String {
-    let text = String::from_utf8_lossy(bytes);
-    text.chars().map(|char| if char.is_control() && !matches!(char, '\n' | '\t') { '\u{fffd}' } else { char }).collect()
-}
-
 fn print(text: &str) {
-    let mut output = io::stdout().lock();
-    let _ = output.write_all(text.as_bytes()).and_then(|()| output.flush());
+    // Whether anybody looks at it or not: calls are answered.
+    let _ = terminal::print(text);
 }
 
 #[cfg(test)]

@@ -161,10 +161,11 @@ async fn serve(args: Args) -> anyhow::Result<()> {
     println!("listening public={public} probes={probes}");
     let (end, ended) = oneshot::channel::<()>();
     let (metrics, of_hooks) = (server.hook_metrics(), store.clone());
+    let admin = hooks.as_ref().and_then(|hooks| server.admin(hooks.queue()));
     let deliver = async {
         match hooks {
             // An error says that the server has ended.
-            Some(hooks) => hooks.run(metrics, of_hooks, ended.map(drop)).await,
+            Some(hooks) => hooks.run(metrics, admin, of_hooks, ended.map(drop)).await,
             None => drop(ended.await),
         }
     };

@@ -4,7 +4,7 @@ use std::{future::Future, time::Duration};
 
 use kube::core::Status;
 
-use super::app_credential::ApplyError;
+use super::apply::ApplyError;
 
 /// No call takes longer: a server that is stopped keeps its connections open.
 const DEADLINE: Duration = Duration::from_secs(10);

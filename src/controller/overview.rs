@@ -6,10 +6,13 @@ use std::{
 };
 
 use super::{
-    app_credential::{KIND, status},
-    watches::{Cache, Guarded, Listed},
+    report,
+    watches::{Cache, Guarded, Listed, Resources},
 };
-use crate::telemetry::metrics::controller::{Condition, State};
+use crate::{
+    crd::Kind,
+    telemetry::metrics::controller::{Condition, State},
+};
 
 /// What a controller has before it: nothing while it waits for the Lease.
 #[derive(Default)]
@@ -18,7 +21,7 @@ pub struct Overview(Mutex<Vec<Watched>>);
 /// The resources of one namespace, or of all.
 pub struct Watched {
     /// Those that were seen.
-    pub resources: Cache<Guarded>,
+    pub resources: Resources,
     /// Everything that a verdict on them depends on.
     pub listed: Vec<Listed>,
 }
@@ -47,10 +50,11 @@ impl Overview {
     pub fn state(&self) -> State {
         let watched = self.lock();
         let mut conditions = BTreeMap::new();
-        for resource in watched.iter().flat_map(|watched| watched.resources.state()) {
-            for condition in conditions_of(&resource) {
-                *conditions.entry(condition).or_default() += 1;
-            }
+        for Watched { resources, .. } in &*watched {
+            let Resources { app_credentials, webhooks, webhook_credentials } = resources;
+            count(app_credentials, &mut conditions);
+            count(webhooks, &mut conditions);
+            count(webhook_credentials, &mut conditions);
         }
         State { leading: !watched.is_empty(), conditions }
     }
@@ -66,11 +70,14 @@ impl Drop for AtWork<'_> {
     }
 }
 
-fn conditions_of(guarded: &Guarded) -> Vec<Condition> {
-    let words = match &guarded.0 {
-        Ok(resource) => status::words(resource.status.as_ref()),
-        Err(_) => status::WORDS_OF_UNREADABLE.into(),
-    };
-    let condition = |(condition, status, reason)| Condition { kind: KIND, condition, status, reason };
-    words.into_iter().map(condition).collect()
+fn count<K: Kind>(resources: &Cache<Guarded<K>>, conditions: &mut BTreeMap<Condition, i64>) {
+    for resource in resources.state() {
+        let words = match &resource.0 {
+            Ok(resource) => report::words(resource.conditions()),
+            Err(_) => report::WORDS_OF_UNREADABLE.into(),
+        };
+        for (condition, status, reason) in words {
+            *conditions.entry(Condition { kind: K::KIND, condition, status, reason }).or_default() += 1;
+        }
+    }
 }

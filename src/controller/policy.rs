@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::config::{Namespaces, Policy, Rule};
+use crate::{
+    config::{Namespaces, Policy, Rule},
+    record::endpoint::Limits,
+};
 
 /// The scope that lets a client introspect tokens, granted by policy only.
 pub const INTROSPECT_SCOPE: &str = "snaphook:introspect";
@@ -82,6 +85,51 @@ impl Verdict<'_> {
             )),
             _ => Ok(()),
         }
+    }
+
+    /// Is there room for one more `Webhook` where `older` ones exist?
+    ///
+    /// # Errors
+    /// The reason, naming the rule's place.
+    pub fn webhook_quota(&self, older: usize) -> Result<(), String> {
+        match self.rule.and_then(|(index, rule)| Some((index, rule.max_webhooks?))) {
+            Some((index, max)) if older >= max as usize => Err(format!(
+                "the namespace has {older} older Webhooks and policy.rules[{index}].maxWebhooks allows {max}; delete one or ask for more"
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// May a route of the namespace have this host, which is not the realm's?
+    ///
+    /// # Errors
+    /// The reason, naming the rule's place.
+    pub fn route_host(&self, host: &str) -> Result<(), String> {
+        if self.rule.is_some_and(|(_, rule)| any_glob(&rule.route_hosts, host)) {
+            return Ok(());
+        }
+        let place = self.place("routeHosts");
+        Err(format!(
+            "spec.route.host: {host:?} is not allowed by {place}; leave it out for the realm's host, or ask for a rule"
+        ))
+    }
+
+    /// May a route of the namespace have an annotation with this key?
+    ///
+    /// # Errors
+    /// The reason, naming the rule's place.
+    pub fn route_annotation(&self, key: &str) -> Result<(), String> {
+        if self.rule.is_some_and(|(_, rule)| any_glob(&rule.route_annotations, key)) {
+            return Ok(());
+        }
+        let place = self.place("routeAnnotations");
+        Err(format!("spec.route.annotations: {key:?} is not allowed by {place}; leave it out, or ask for a rule"))
+    }
+
+    /// What a Webhook of the namespace may hold and take.
+    #[must_use]
+    pub fn webhook_limits(&self) -> Limits {
+        self.rule.map(|(_, rule)| rule.webhook_limits).unwrap_or_default()
     }
 
     /// For a client that may introspect: the audiences whose tokens it sees.
@@ -174,6 +222,25 @@ mod tests {
         assert_eq!(second.scope("snaphook:introspect"), Ok(()));
         assert_eq!(second.client_id("team-b"), Ok(()));
         assert!(second.audience("urn:x").unwrap_err().contains("policy.rules[1].audiences"));
+    }
+
+    #[test]
+    fn routes_have_the_realms_host_and_no_annotations_unless_a_rule_says_so() {
+        let policy = policy(
+            "  - {namespaces: {names: [a]}, routeHosts: ['*.a.example'], routeAnnotations: ['external-dns.*'], maxWebhooks: 2, webhookLimits: {messages: 7}}",
+        );
+        let with = for_namespace(&policy, "a", &BTreeMap::new());
+        assert_eq!(with.route_host("x.a.example"), Ok(()));
+        assert!(with.route_host("a.example").unwrap_err().contains("policy.rules[0].routeHosts"));
+        assert_eq!(with.route_annotation("external-dns.alpha.kubernetes.io/ttl"), Ok(()));
+        assert!(with.route_annotation("nginx").unwrap_err().contains("policy.rules[0].routeAnnotations"));
+        assert_eq!(with.webhook_quota(1), Ok(()));
+        assert!(with.webhook_quota(2).unwrap_err().contains("policy.rules[0].maxWebhooks"));
+        assert_eq!(with.webhook_limits().messages, Some(7));
+        let without = for_namespace(&policy, "b", &BTreeMap::new());
+        assert!(without.route_host("x.a.example").unwrap_err().contains("no rule fits"));
+        assert!(without.route_annotation("a").is_err());
+        assert_eq!(without.webhook_limits(), Limits::default());
     }
 
     #[test]

@@ -6,35 +6,36 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{
-    app_credential::{
-        self, ApplyError, Entropy, KIND, World as _,
-        cleanup::cleanup,
-        status,
-        validate::{Reason, Refusal},
-    },
-    cluster::{Caches, Cluster, stored_record},
-    contest::Contests,
-    overview::{Overview, Watched},
-    signing_keys,
-    watches::{self, Cache, Guarded, Triggers},
-};
-use crate::{
-    config::Config,
-    crd::{AppCredential, AppCredentialSpec},
-    telemetry::metrics::controller::Metrics,
-};
-use futures::{StreamExt as _, future, stream};
+use futures::{Stream, StreamExt as _, channel::mpsc, future, stream};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{
-    Api, Client, Resource as _, ResourceExt as _,
+    Api, Client, ResourceExt as _,
     runtime::{
         applier,
         controller::{Action, Config as ApplierConfig},
         events::{Recorder, Reporter},
         reflector::ObjectRef,
     },
+};
+
+use super::{
+    apply::{ApplyError, World},
+    cleanup::cleanup,
+    cluster::{Caches, Cluster, around::Surroundings},
+    contest::Contests,
+    fetch,
+    overview::{Overview, Watched},
+    refusal::{Reason, Refusal},
+    report, signing_keys,
+    steps::{self, Entropy, Steps},
+    watches::{self, Cache, Guarded, Of, Resources, Trigger, Triggers},
+};
+use crate::{
+    config::Config,
+    crd::{AppCredential, Kind, Webhook, WebhookCredential},
+    record,
+    telemetry::metrics::controller::Metrics,
 };
 
 /// A missed event is repaired after this time at the latest.
@@ -60,7 +61,8 @@ impl Default for Telemetry {
         let overview = Arc::new(Overview::default());
         let asked = overview.clone();
         let results: Vec<_> = [OK].into_iter().chain(ApplyError::REASONS).collect();
-        Self { overview, metrics: Arc::new(Metrics::new(&[KIND], &results, move || asked.state())) }
+        let kinds = [AppCredential::KIND, Webhook::KIND, WebhookCredential::KIND];
+        Self { overview, metrics: Arc::new(Metrics::new(&kinds, &results, move || asked.state())) }
     }
 }
 
@@ -83,7 +85,7 @@ struct Work {
     cluster: Cluster,
     config: Config,
     metrics: Arc<Metrics>,
-    failures: Mutex<HashMap<ObjectRef<Guarded>, u32>>,
+    failures: Mutex<HashMap<Trigger, u32>>,
 }
 
 fn lanes(client: &Client, realm_namespace: &str, config: &Config, instance: &str, metrics: &Arc<Metrics>) -> Vec<Lane> {
@@ -92,18 +94,17 @@ fn lanes(client: &Client, realm_namespace: &str, config: &Config, instance: &str
     } else {
         config.watch_namespaces.iter().map(|namespace| Some(namespace.as_str())).collect()
     };
-    let watched: Vec<_> = scopes.iter().map(|scope| watches::resources(scoped(client, *scope))).collect();
-    let all_resources: Arc<[Cache<Guarded>]> = watched.iter().map(|(store, _)| store.clone()).collect();
+    let watched: Vec<_> = scopes.iter().map(|scope| resources(client, *scope)).collect();
+    let all_resources: Arc<[Resources]> = watched.iter().map(|(resources, _)| resources.clone()).collect();
     let reporter = Reporter { controller: "snaphook".into(), instance: Some(instance.to_owned()) };
     let recorder = Recorder::new(client.clone(), reporter);
-    let lane = |(scope, (resources, own)): (Option<&str>, (Cache<Guarded>, Triggers))| {
-        let (records, of_records) = watches::records(client, realm_namespace, scope);
+    let lane = |(scope, (resources, mut triggers)): (Option<&str>, (Resources, Vec<Triggers>))| {
+        let (records, of_records) = watches::records(client, realm_namespace, scope, resources.clone());
         let (consumers, of_consumers) = watches::consumers(scoped(client, scope), resources.clone());
         let (references, of_references) = watches::references(scoped(client, scope), resources.clone());
         let namespaces = config.needs_namespace_labels().then(|| watches::namespaces(client, resources.clone()));
         let (namespaces, of_namespaces) = namespaces.unzip();
-        let mut triggers = vec![own, of_records, of_consumers, of_references];
-        triggers.extend(of_namespaces);
+        triggers.extend([of_records, of_consumers, of_references].into_iter().chain(of_namespaces));
         let cluster = Cluster {
             client: client.clone(),
             realm_namespace: realm_namespace.to_owned(),
@@ -119,6 +120,14 @@ fn lanes(client: &Client, realm_namespace: &str, config: &Config, instance: &str
     scopes.into_iter().zip(watched).map(lane).collect()
 }
 
+fn resources(client: &Client, scope: Option<&str>) -> (Resources, Vec<Triggers>) {
+    let (app_credentials, of_app_credentials) = watches::resources(scoped(client, scope), "AppCredentials");
+    let (webhooks, of_webhooks, of_their_credentials) = watches::webhooks(scoped(client, scope));
+    let (webhook_credentials, of_webhook_credentials) = watches::resources(scoped(client, scope), "WebhookCredentials");
+    let resources = Resources { app_credentials, webhooks, webhook_credentials };
+    (resources, vec![of_app_credentials, of_webhooks, of_webhook_credentials, of_their_credentials])
+}
+
 fn scoped<K>(client: &Client, namespace: Option<&str>) -> Api<K>
 where
     K: kube::Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>,
@@ -129,47 +138,73 @@ where
 impl Lane {
     async fn run(self) {
         let Self { work, triggers } = self;
-        let sweep = work.clone();
-        let reconciles = applier(
-            |guarded, work: Arc<Work>| Box::pin(async move { work.reconcile(&guarded).await }),
-            |guarded, error, work| work.back_off(&guarded, error),
-            work.clone(),
-            (*work.cluster.caches.resources).clone(),
-            triggers.map(Ok::<_, std::convert::Infallible>),
-            ApplierConfig::default().concurrency(work.config.concurrency).debounce(SETTLE),
+        let (app_credentials, of_app_credentials) = mpsc::unbounded();
+        let (webhook_credentials, of_webhook_credentials) = mpsc::unbounded();
+        let sort = triggers.for_each(|trigger| {
+            // A queue that is gone: so is everything here in a moment.
+            let _ = match trigger.kind {
+                AppCredential::KIND => app_credentials.unbounded_send(trigger.object::<AppCredential>()).is_ok(),
+                WebhookCredential::KIND => {
+                    webhook_credentials.unbounded_send(trigger.object::<WebhookCredential>()).is_ok()
+                }
+                _ => false,
+            };
+            future::ready(())
+        });
+        let drives = future::join(
+            work.clone().drive::<AppCredential>(of_app_credentials),
+            work.clone().drive::<WebhookCredential>(of_webhook_credentials),
         );
-        future::join(sweep.sweep(), reconciles.for_each(|_| future::ready(()))).await;
+        future::join3(sort, work.sweep(), drives).await;
     }
 }
 
 impl Work {
-    async fn reconcile(&self, guarded: &Guarded) -> Result<Action, ApplyError> {
-        self.caches_are_whole().await;
+    async fn drive<K: Steps>(self: Arc<Self>, triggers: impl Stream<Item = ObjectRef<Guarded<K>>> + Send + 'static)
+    where
+        Cluster: World<K> + Surroundings<K>,
+        Resources: Of<K>,
+    {
+        let resources: &Cache<Guarded<K>> = self.cluster.caches.resources.of();
+        let reconciles = applier(
+            |guarded, work: Arc<Self>| Box::pin(async move { work.reconcile::<K>(&guarded).await }),
+            |guarded, error, work| work.back_off::<K>(&guarded, error),
+            self.clone(),
+            (**resources).clone(),
+            triggers.map(Ok::<_, std::convert::Infallible>),
+            ApplierConfig::default().concurrency(self.config.concurrency).debounce(SETTLE),
+        );
+        reconciles.for_each(|_| future::ready(())).await;
+    }
+
+    async fn reconcile<K: Steps>(&self, guarded: &Guarded<K>) -> Result<Action, ApplyError>
+    where
+        Cluster: World<K> + Surroundings<K>,
+        Resources: Of<K>,
+    {
+        self.caches_are_whole::<K>().await;
         let started = Instant::now();
         let done = self.bring_up_to_date(guarded).await;
         let result = done.as_ref().err().map_or(OK, ApplyError::reason);
-        self.metrics.reconciled(KIND, result, started.elapsed());
+        self.metrics.reconciled(K::KIND, result, started.elapsed());
         match done {
             Err(ApplyError::Going { .. }) => Ok(self.forget(guarded)),
             done => done,
         }
     }
 
-    async fn bring_up_to_date(&self, guarded: &Guarded) -> Result<Action, ApplyError> {
+    async fn bring_up_to_date<K: Steps>(&self, guarded: &Guarded<K>) -> Result<Action, ApplyError>
+    where
+        Cluster: World<K>,
+    {
         let next = match &guarded.0 {
             Ok(resource) if resource.meta().deletion_timestamp.is_some() => {
                 cleanup(&self.cluster, resource).await?;
                 return Ok(self.forget(guarded));
             }
-            Ok(resource) => {
-                app_credential::reconcile(&self.cluster, resource, &self.config, Timestamp::now(), entropy).await?
-            }
+            Ok(resource) => steps::reconcile(&self.cluster, resource, &self.config, Timestamp::now(), entropy).await?,
             Err(invalid) => {
-                let resource = AppCredential {
-                    metadata: invalid.metadata.clone(),
-                    spec: AppCredentialSpec::default(),
-                    status: None,
-                };
+                let resource = K::unreadable(invalid.metadata.clone());
                 if resource.meta().deletion_timestamp.is_some() {
                     cleanup(&self.cluster, &resource).await?;
                     return Ok(self.forget(guarded));
@@ -178,7 +213,7 @@ impl Work {
                 None
             }
         };
-        self.lock_failures().remove(&ObjectRef::from_obj(guarded));
+        self.lock_failures().remove(&Trigger::of(guarded));
         Ok(Action::requeue(pause_until(next, Timestamp::now())))
     }
 
@@ -187,31 +222,35 @@ impl Work {
         Watched { resources: caches.resources.clone(), listed: caches.listed().cloned().collect() }
     }
 
-    /// Nobody is judged by half of what is there.
-    async fn caches_are_whole(&self) {
-        let everywhere = self.cluster.all_resources.iter().map(Cache::listed);
-        for listed in everywhere.chain(self.cluster.caches.listed()) {
+    /// Nobody is judged by half of what is there. A kind whose CRD is missing does not keep the others waiting.
+    async fn caches_are_whole<K: Steps>(&self)
+    where
+        Cluster: Surroundings<K>,
+        Resources: Of<K>,
+    {
+        let of_kind = self.cluster.all_resources.iter().map(|resources| resources.of().listed());
+        for listed in of_kind.chain(self.cluster.caches.shared()).chain(self.cluster.needs()) {
             listed.wait().await;
         }
     }
 
-    fn forget(&self, guarded: &Guarded) -> Action {
-        self.lock_failures().remove(&ObjectRef::from_obj(guarded));
+    fn forget<K: Kind>(&self, guarded: &Guarded<K>) -> Action {
+        self.lock_failures().remove(&Trigger::of(guarded));
         Action::await_change()
     }
 
-    fn lock_failures(&self) -> std::sync::MutexGuard<'_, HashMap<ObjectRef<Guarded>, u32>> {
+    fn lock_failures(&self) -> std::sync::MutexGuard<'_, HashMap<Trigger, u32>> {
         self.failures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Each resource waits for itself, longer each time.
-    fn back_off(&self, guarded: &Guarded, error: &ApplyError) -> Action {
-        let object = ObjectRef::from_obj(guarded);
+    fn back_off<K: Kind>(&self, guarded: &Guarded<K>, error: &ApplyError) -> Action {
         let mut failures = self.lock_failures();
-        let count = failures.entry(object).or_default();
+        let count = failures.entry(Trigger::of(guarded)).or_default();
         *count = count.saturating_add(1);
         if *count > 1 || !matches!(error, ApplyError::Conflict { .. }) {
             tracing::warn!(
+                kind = K::KIND,
                 namespace = guarded.namespace(),
                 name = guarded.name_any(),
                 reason = error.reason(),
@@ -224,19 +263,22 @@ impl Work {
         Action::requeue(jittered(pause.min(LONGEST_BACKOFF)))
     }
 
-    async fn report_unreadable(&self, resource: &AppCredential, error: &str) -> Result<(), ApplyError> {
+    async fn report_unreadable<K: Steps>(&self, resource: &K, error: &str) -> Result<(), ApplyError>
+    where
+        Cluster: World<K>,
+    {
         let message = format!(
             "the resource is not of the shape that this version knows ({error}); apply the CRDs of this version, or mend the field"
         );
         let refusal = Refusal { reason: Reason::InvalidResource, message };
         let before = self.cluster.reported(resource).await?;
-        let status = status::of_unreadable(resource, before.clone(), &refusal, Timestamp::now());
+        let status = report::of_unreadable(resource, before.clone(), &refusal, Timestamp::now());
         if status == before { Ok(()) } else { self.cluster.write_status(resource, &status).await }
     }
 
     /// Removes records whose resource went while nobody was looking: without its finalizer, or with its CRD.
     async fn sweep(&self) {
-        self.caches_are_whole().await;
+        self.cluster.caches.records.listed().wait().await;
         for secret in self.cluster.caches.records.state() {
             if let Err(error) = self.sweep_record(&secret).await {
                 tracing::warn!(record = secret.name_any(), reason = error.reason(), "an orphan was not looked at");
@@ -245,17 +287,34 @@ impl Work {
     }
 
     async fn sweep_record(&self, secret: &Secret) -> Result<(), ApplyError> {
-        let Some(source) = stored_record(secret).document.map(|record| record.source) else { return Ok(()) };
-        let known = ObjectRef::new(&source.name).within(&source.namespace);
-        if self.cluster.caches.resources.get(&known).is_some() || self.cluster.resource_exists(&source).await? {
+        let json = fetch::data(secret).get(record::DATA_KEY);
+        let Some(source) = json.and_then(|json| record::source_of(&json.0)) else { return Ok(()) };
+        let exists = match source.kind.as_str() {
+            AppCredential::KIND => self.exists::<AppCredential>(&source).await?,
+            Webhook::KIND => self.exists::<Webhook>(&source).await?,
+            WebhookCredential::KIND => self.exists::<WebhookCredential>(&source).await?,
+            // Of a later version, perhaps.
+            _ => true,
+        };
+        if exists {
             return Ok(());
         }
         tracing::info!(
+            kind = source.kind,
             namespace = source.namespace,
             name = source.name,
             "removing the record of a resource that is gone"
         );
         self.cluster.delete_orphan(secret).await
+    }
+
+    async fn exists<K: Kind>(&self, source: &record::Source) -> Result<bool, ApplyError>
+    where
+        Resources: Of<K>,
+    {
+        let resources: &Cache<Guarded<K>> = self.cluster.caches.resources.of();
+        let known = ObjectRef::new(&source.name).within(&source.namespace);
+        Ok(resources.get(&known).is_some() || self.cluster.resource_exists::<K>(source).await?)
     }
 }
 
@@ -269,6 +328,13 @@ fn jittered(pause: Duration) -> Duration {
     pause.mul_f64(rand::random_range(0.8..1.2))
 }
 
-fn entropy() -> Entropy {
-    Entropy { secret: crate::random::bytes(), generation: crate::random::bytes() }
+/// Drawn from the operating system.
+#[must_use]
+pub fn entropy() -> Entropy {
+    Entropy {
+        secret: crate::random::bytes(),
+        generation: crate::random::bytes(),
+        url: crate::random::bytes(),
+        signing: crate::random::bytes(),
+    }
 }

@@ -14,15 +14,17 @@ use k8s_openapi::{
 use kube::{Resource as _, ResourceExt as _};
 use serde_json::{Value, json};
 
-use super::app_credential::{
-    KIND,
-    build::Consumer,
+use super::{
+    consumer::Consumer,
     fetch::{ObjectVersion, data},
 };
 use crate::{
-    crd::{AppCredential, FIELD_MANAGER},
+    crd::FIELD_MANAGER,
     record::{self, Kind, Source},
 };
+
+/// Of every kind.
+const API_VERSION: &str = "snaphook.dev/v1alpha1";
 
 /// A record as a Secret.
 ///
@@ -77,10 +79,10 @@ pub fn consumer(wanted: &Consumer) -> Secret {
     Secret {
         metadata: ObjectMeta {
             name: Some(wanted.name.clone()),
-            namespace: Some(wanted.namespace.clone()),
+            namespace: Some(wanted.source.namespace.clone()),
             labels: Some(wanted.labels.clone()),
             annotations: Some(wanted.annotations.clone()),
-            owner_references: wanted.owner.as_ref().map(|owner| vec![owner_reference(owner)]),
+            owner_references: wanted.owned.then(|| vec![owner_reference(&wanted.source)]),
             ..ObjectMeta::default()
         },
         type_: Some(wanted.type_.clone()),
@@ -92,7 +94,7 @@ pub fn consumer(wanted: &Consumer) -> Secret {
 /// `blockOwnerDeletion` is left out: it needs a right on the owner's finalizers.
 fn owner_reference(owner: &Source) -> OwnerReference {
     OwnerReference {
-        api_version: <AppCredential as kube::Resource>::api_version(&()).into_owned(),
+        api_version: API_VERSION.to_owned(),
         kind: owner.kind.clone(),
         name: owner.name.clone(),
         uid: owner.uid.clone(),
@@ -141,8 +143,8 @@ pub fn consumer_patch(wanted: &Consumer, seen: &Secret) -> Option<Value> {
 
 /// Ours replaced, others kept.
 fn owner_references(wanted: &Consumer, seen: &Secret) -> Vec<OwnerReference> {
-    let others = seen.owner_references().iter().filter(|owner| owner.kind != KIND).cloned();
-    others.chain(wanted.owner.as_ref().map(owner_reference)).collect()
+    let others = seen.owner_references().iter().filter(|owner| owner.kind != wanted.source.kind).cloned();
+    others.chain(wanted.owned.then(|| owner_reference(&wanted.source))).collect()
 }
 
 /// Another field manager that owns data which we set, if there is one: who rewrote our Secret.

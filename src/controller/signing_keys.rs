@@ -14,10 +14,8 @@ use kube::{
 
 use super::{
     api::{call, call_opt},
-    app_credential::{
-        ApplyError,
-        fetch::{self, ObjectVersion},
-    },
+    apply::ApplyError,
+    fetch::{self, ObjectVersion},
     secrets,
 };
 use crate::{

@@ -1,182 +1,118 @@
-//! Flow 1: the watches: what they keep in memory, and which resources an event is about.
+//! Flow 1: the watches, and which resources an event is about.
+
+mod cache;
+mod resources;
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     hash::{DefaultHasher, Hash as _, Hasher as _},
-    ops::Deref,
-    sync::Arc,
+    time::Duration,
 };
 
-use futures::{Stream, StreamExt as _, TryStreamExt as _, future, stream};
+use futures::{FutureExt as _, Stream, StreamExt as _, channel::mpsc, future, stream};
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::{
-    Api, Client, Resource, ResourceExt as _,
-    core::{DeserializeGuard, PartialObjectMeta},
-    runtime::{
-        WatchStreamExt as _,
-        reflector::{self, ObjectRef, Store},
-        utils::Backoff,
-        watcher,
-    },
+    Api, Client, Resource as _, ResourceExt as _,
+    core::PartialObjectMeta,
+    runtime::{reflector::ObjectRef, watcher},
 };
-use serde::de::DeserializeOwned;
-use tokio::sync::SetOnce;
 
-use super::app_credential::fetch::{CONSUMER_LABEL, CONSUMER_VALUE, OWNER_ANNOTATION, consumer_name};
+use self::cache::{config, watch};
+pub use self::{
+    cache::{Cache, Listed},
+    resources::{Guarded, Of, Resources, Trigger},
+};
+use super::fetch::{CONSUMER_LABEL, OWNER_ANNOTATION};
 use crate::{
-    crd::{ALLOW_REFERENCE_LABEL, AppCredential},
-    record::{self, ClientRecord, Kind},
+    crd::{ALLOW_REFERENCE_LABEL, Kind, Report as _, Webhook, WebhookCredential},
+    record,
 };
+use resources::{Credential, Gone, Referable, Within, is_held_up};
 
-/// The resources as watches see them: one that does not parse is still one, and can be deleted.
-pub type Guarded = DeserializeGuard<AppCredential>;
+/// A count of users may be that late.
+const GATHER: Duration = Duration::from_millis(300);
+
 /// Resources to be looked at.
-pub type Triggers = stream::BoxStream<'static, ObjectRef<Guarded>>;
+pub type Triggers = stream::BoxStream<'static, Trigger>;
 
-/// Load balancers cut connections that are silent for four minutes.
-const WATCH_SECONDS: u32 = 110;
-
-fn config() -> watcher::Config {
-    watcher::Config::default().timeout(WATCH_SECONDS)
-}
-
-/// Quick at first, and never slower than an API server that restarts: everybody waits for it.
-#[derive(Default)]
-struct WatchBackoff(u32);
-
-impl Iterator for WatchBackoff {
-    type Item = std::time::Duration;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        self.0 = (self.0 + 1).min(5);
-        let jitter = u64::from(rand::random::<u8>());
-        Some(std::time::Duration::from_millis(100 * 2_u64.pow(self.0) + jitter))
-    }
-}
-
-impl Backoff for WatchBackoff {
-    fn reset(&mut self) {
-        self.0 = 0;
-    }
-}
-
-/// What a watch has seen.
-#[derive(Clone)]
-pub struct Cache<K: Resource<DynamicType = ()> + Clone + 'static> {
-    store: Store<K>,
-    listed: Listed,
-}
-
-/// Set when everything that there is was seen once. A store's own `wait_until_ready` wakes only the last who waits for it.
-pub type Listed = Arc<SetOnce<()>>;
-
-impl<K: Resource<DynamicType = ()> + Clone + 'static> Cache<K> {
-    /// Whether everything that there is was seen once.
-    #[must_use]
-    pub fn listed(&self) -> &Listed {
-        &self.listed
-    }
-}
-
-impl<K: Resource<DynamicType = ()> + Clone + 'static> Deref for Cache<K> {
-    type Target = Store<K>;
-
-    fn deref(&self) -> &Store<K> {
-        &self.store
-    }
-}
-
-/// A watch that fills a cache, and its events. `trim` drops what we never read.
-fn watch<K>(
-    api: Api<K>,
-    config: watcher::Config,
-    what: &'static str,
-    trim: fn(&mut K),
-) -> (Cache<K>, impl Stream<Item = watcher::Event<K>> + Send + 'static)
-where
-    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug + Send + Sync + 'static,
-{
-    let (store, writer) = reflector::store();
-    let cache = Cache { store, listed: Listed::default() };
-    let listed = cache.listed.clone();
-    let events = watcher(api, config).backoff(WatchBackoff::default()).modify(trim).reflect(writer);
-    let events = events.inspect_ok(move |event| {
-        if matches!(event, watcher::Event::InitDone) {
-            // Not the first time after a break.
-            let _ = listed.set(());
-        }
-    });
-    (cache, loud(events, what))
-}
-
-/// Errors are said once until the watch is well again; the watch itself goes on.
-fn loud<K: Send + 'static>(
-    events: impl Stream<Item = watcher::Result<watcher::Event<K>>> + Send + 'static,
-    what: &'static str,
-) -> impl Stream<Item = watcher::Event<K>> + Send + 'static {
-    let mut failing = false;
-    events.filter_map(move |event| {
-        let event = match event {
-            Ok(event) => {
-                if failing {
-                    tracing::info!(what, "the watch is well again");
-                }
-                failing = false;
-                Some(event)
-            }
-            Err(error) => {
-                if !failing {
-                    tracing::warn!(what, error = &error as &dyn std::error::Error, "a watch failed; trying again");
-                }
-                failing = true;
-                None
-            }
-        };
-        future::ready(event)
-    })
-}
-
-fn objects<K: Send + 'static>(
+/// What an event makes to be looked at: `on` is told the object, and whether it is gone.
+fn triggers<K: Send + 'static>(
     events: impl Stream<Item = watcher::Event<K>> + Send + 'static,
-) -> impl Stream<Item = K> + Send {
-    events.filter_map(|event| {
-        future::ready(match event {
-            watcher::Event::Apply(object) | watcher::Event::InitApply(object) | watcher::Event::Delete(object) => {
-                Some(object)
-            }
-            watcher::Event::Init | watcher::Event::InitDone => None,
-        })
-    })
-}
-
-/// The resources. A deletion also wakes the ones that it stood in the way of.
-#[must_use]
-pub fn resources(api: Api<Guarded>) -> (Cache<Guarded>, Triggers) {
-    let (store, events) = watch(api, config(), "AppCredentials", |guarded| guarded.meta_mut().managed_fields = None);
-    let all = store.clone();
-    let mut seen = HashMap::new();
-    let triggers = new_first(events).flat_map(move |event| {
-        stream::iter(match event {
-            watcher::Event::Delete(object) => {
-                seen.remove(&ObjectRef::from_obj(&object));
-                all.state()
-                    .iter()
-                    .filter(|other| is_held_up(other))
-                    .map(|other| ObjectRef::from_obj(&**other))
-                    .collect()
-            }
-            watcher::Event::Apply(object) | watcher::Event::InitApply(object) => {
-                let (reference, asked) = (ObjectRef::from_obj(&object), what_is_asked(&object));
-                if seen.insert(reference.clone(), asked) == Some(asked) { Vec::new() } else { vec![reference] }
-            }
+    mut on: impl FnMut(&K, bool) -> Vec<Trigger> + Send + 'static,
+) -> Triggers {
+    let triggers = events.flat_map(move |event| {
+        stream::iter(match &event {
+            watcher::Event::Apply(object) | watcher::Event::InitApply(object) => on(object, false),
+            watcher::Event::Delete(object) => on(object, true),
             watcher::Event::Init | watcher::Event::InitDone => Vec::new(),
         })
     });
-    (store, triggers.boxed())
+    triggers.boxed()
+}
+
+/// The resources of a kind. A deletion also wakes the ones that it stood in the way of.
+#[must_use]
+pub fn resources<K: Kind>(api: Api<Guarded<K>>, what: &'static str) -> (Cache<Guarded<K>>, Triggers) {
+    resources_and(api, what, |_, _| {})
+}
+
+/// The Webhooks, and the credentials that they name or have named.
+#[must_use]
+pub fn webhooks(api: Api<Guarded<Webhook>>) -> (Cache<Guarded<Webhook>>, Triggers, Triggers) {
+    let (sender, credentials) = mpsc::unbounded();
+    let mut last = HashMap::new();
+    let (cache, triggers) = resources_and(api, "Webhooks", move |webhook: &Guarded<Webhook>, gone| {
+        let object = ObjectRef::from_obj(webhook);
+        let credential = webhook.0.as_ref().ok().filter(|_| !gone).and_then(Kind::credential).map(str::to_owned);
+        let former = match &credential {
+            Some(name) => last.insert(object, name.clone()),
+            None => last.remove(&object),
+        };
+        let namespace = webhook.namespace().unwrap_or_default();
+        let changed = [&credential, &former].into_iter().flatten().filter(|_| credential != former);
+        for name in changed {
+            // A queue that is gone: so is everything here in a moment.
+            let _ = sender.unbounded_send(Trigger::named(WebhookCredential::KIND, &namespace, name));
+        }
+    });
+    (cache, triggers, gathered(credentials.filter_map(future::ready)))
+}
+
+/// Many Webhooks that come at once make one look at the credential that they name.
+fn gathered(triggers: impl Stream<Item = Trigger> + Send + 'static) -> Triggers {
+    let batches = stream::unfold(Box::pin(triggers), |mut triggers| async {
+        let mut batch = BTreeSet::from([triggers.next().await?]);
+        tokio::time::sleep(GATHER).await;
+        while let Some(Some(trigger)) = triggers.next().now_or_never() {
+            batch.insert(trigger);
+        }
+        Some((stream::iter(batch), triggers))
+    });
+    batches.flatten().boxed()
+}
+
+fn resources_and<K: Kind>(
+    api: Api<Guarded<K>>,
+    what: &'static str,
+    mut also: impl FnMut(&Guarded<K>, bool) + Send + 'static,
+) -> (Cache<Guarded<K>>, Triggers) {
+    let (cache, events) = watch(api, config(), what, |guarded| guarded.meta_mut().managed_fields = None);
+    let (all, mut seen) = (cache.clone(), HashMap::new());
+    let triggers = triggers(new_first(events), move |resource, gone| {
+        also(resource, gone);
+        if gone {
+            seen.remove(&ObjectRef::from_obj(resource));
+            return all.state().iter().filter(|other| is_held_up(other)).map(|other| Trigger::of(other)).collect();
+        }
+        let asked = what_is_asked(resource);
+        let same = seen.insert(ObjectRef::from_obj(resource), asked) == Some(asked);
+        if same { Vec::new() } else { vec![Trigger::of(resource)] }
+    });
+    (cache, triggers)
 }
 
 /// What users say of a resource: our own finalizer and status change nothing in it, and need no second look.
-fn what_is_asked(object: &Guarded) -> u64 {
+fn what_is_asked<K: Kind>(object: &Guarded<K>) -> u64 {
     let metadata = object.meta();
     let mut hasher = DefaultHasher::new();
     metadata.uid.hash(&mut hasher);
@@ -188,10 +124,11 @@ fn what_is_asked(object: &Guarded) -> u64 {
 }
 
 /// Holds an initial list back until it is whole: what was never reported on goes first, as people wait for it.
-fn new_first(
-    events: impl Stream<Item = watcher::Event<Guarded>> + Send + 'static,
-) -> impl Stream<Item = watcher::Event<Guarded>> + Send + 'static {
-    let mut waiting = Vec::new();
+fn new_first<K: Kind>(
+    events: impl Stream<Item = watcher::Event<Guarded<K>>> + Send + 'static,
+) -> impl Stream<Item = watcher::Event<Guarded<K>>> + Send + 'static {
+    let is_reported = |resource: &K| resource.status().is_some_and(|status| status.secret_name().is_some());
+    let mut waiting: Vec<Guarded<K>> = Vec::new();
     events.flat_map(move |event| {
         stream::iter(match event {
             watcher::Event::InitApply(object) => {
@@ -199,12 +136,7 @@ fn new_first(
                 Vec::new()
             }
             watcher::Event::InitDone => {
-                waiting.sort_by_key(|object| {
-                    object
-                        .0
-                        .as_ref()
-                        .is_ok_and(|resource| resource.status.as_ref().is_some_and(|status| status.client_id.is_some()))
-                });
+                waiting.sort_by_key(|object| object.0.as_ref().is_ok_and(is_reported));
                 waiting.drain(..).map(watcher::Event::Apply).collect()
             }
             event => vec![event],
@@ -212,19 +144,26 @@ fn new_first(
     })
 }
 
-fn is_held_up(guarded: &Guarded) -> bool {
-    let status = guarded.0.as_ref().ok().and_then(|resource| resource.status.as_ref());
-    status.is_some_and(|status| status.conditions.iter().any(|condition| condition.type_ == "Stalled"))
-}
-
-/// Client records in the realm, of resources in one namespace or in all: a trigger is the resource that a record was made from.
-pub fn records(client: &Client, realm_namespace: &str, of_namespace: Option<&str>) -> (Cache<Secret>, Triggers) {
+/// Records in the realm, of resources in one namespace or in all: a trigger is the resource that a record was made from, and those
+/// whose calls are sent with it.
+#[must_use]
+pub fn records(
+    client: &Client,
+    realm_namespace: &str,
+    of_namespace: Option<&str>,
+    resources: Resources,
+) -> (Cache<Secret>, Triggers) {
     let of_namespace = of_namespace.map(|name| format!(",{}={name}", record::NAMESPACE_LABEL)).unwrap_or_default();
-    let selector = format!("{}={}{of_namespace}", record::LABEL, Kind::Client.as_str());
+    let selector = format!("{} in (client,endpoint,injection){of_namespace}", record::LABEL);
     let api = Api::namespaced(client.clone(), realm_namespace);
-    let (store, events) = watch(api, config().labels(&selector), "records", trim_record);
-    let triggers = objects(events).filter_map(|secret| future::ready(source_of(&secret)));
-    (store, triggers.boxed())
+    let (cache, events) = watch(api, config().labels(&selector), "records", trim_record);
+    let triggers = triggers(events, move |secret, _| {
+        let Some(source) = made_from(secret) else { return Vec::new() };
+        let is_credential = source.kind == WebhookCredential::KIND;
+        let users = if is_credential { resources.concerned(&Credential(&source)) } else { Vec::new() };
+        users.into_iter().chain([source]).collect()
+    });
+    (cache, triggers)
 }
 
 fn trim_record(secret: &mut Secret) {
@@ -232,85 +171,49 @@ fn trim_record(secret: &mut Secret) {
     secret.metadata.labels = None;
 }
 
-fn source_of(secret: &Secret) -> Option<ObjectRef<Guarded>> {
+fn made_from(secret: &Secret) -> Option<Trigger> {
     let json = secret.data.as_ref()?.get(record::DATA_KEY)?;
-    let source = record::parse::<ClientRecord>(&json.0).ok()?.source;
-    Some(ObjectRef::new(&source.name).within(&source.namespace))
+    let source = record::source_of(&json.0)?;
+    Trigger::named(&source.kind, &source.namespace, &source.name)
 }
 
 /// Secrets for apps: a trigger is the resource that the owner annotation names. A deletion also wakes those that waited for the name.
 #[must_use]
-pub fn consumers(api: Api<Secret>, resources: Cache<Guarded>) -> (Cache<Secret>, Triggers) {
-    let selector = format!("{CONSUMER_LABEL}={CONSUMER_VALUE}");
-    let (store, events) =
-        watch(api, config().labels(&selector), "Secrets for apps", |secret| secret.metadata.managed_fields = None);
-    let triggers = events.flat_map(move |event| {
-        stream::iter(match event {
-            watcher::Event::Apply(secret) | watcher::Event::InitApply(secret) => Vec::from_iter(made_for(&secret)),
-            watcher::Event::Delete(secret) => {
-                made_for(&secret).into_iter().chain(waiting_for(&secret, &resources)).collect()
-            }
-            watcher::Event::Init | watcher::Event::InitDone => Vec::new(),
-        })
+pub fn consumers(api: Api<Secret>, resources: Resources) -> (Cache<Secret>, Triggers) {
+    let (cache, events) = watch(api, config().labels(CONSUMER_LABEL), "Secrets for apps", trim_secret);
+    let triggers = triggers(events, move |secret, gone| {
+        let waiting = if gone { resources.concerned(&Gone(secret)) } else { Vec::new() };
+        made_for(secret).into_iter().chain(waiting).collect()
     });
-    (store, triggers.boxed())
+    (cache, triggers)
 }
 
-fn made_for(secret: &Secret) -> Option<ObjectRef<Guarded>> {
-    let (_, name) = secret.annotations().get(OWNER_ANNOTATION)?.split_once('/')?;
-    Some(ObjectRef::new(name).within(&secret.namespace().unwrap_or_default()))
+fn trim_secret(secret: &mut Secret) {
+    secret.metadata.managed_fields = None;
 }
 
-fn waiting_for(secret: &Secret, resources: &Cache<Guarded>) -> Vec<ObjectRef<Guarded>> {
-    let waits = |guarded: &Guarded| {
-        let wanted = guarded.0.as_ref().is_ok_and(|resource| consumer_name(resource) == secret.name_any());
-        wanted && guarded.meta().namespace == secret.metadata.namespace && is_held_up(guarded)
-    };
-    let all = resources.state();
-    all.iter().filter(|guarded| waits(guarded)).map(|guarded| ObjectRef::from_obj(&**guarded)).collect()
+fn made_for(secret: &Secret) -> Option<Trigger> {
+    let (kind, name) = secret.annotations().get(OWNER_ANNOTATION)?.split_once('/')?;
+    Trigger::named(kind, &secret.namespace().unwrap_or_default(), name)
 }
 
 /// Secrets that may be referred to: triggers are the resources that do.
 #[must_use]
-pub fn references(api: Api<Secret>, resources: Cache<Guarded>) -> (Cache<Secret>, Triggers) {
+pub fn references(api: Api<Secret>, resources: Resources) -> (Cache<Secret>, Triggers) {
     let selector = format!("{ALLOW_REFERENCE_LABEL}=true");
-    let (store, events) = watch(api, config().labels(&selector), "Secrets that may be referred to", |secret| {
-        secret.metadata.managed_fields = None;
-    });
-    let triggers = objects(events).flat_map(move |secret| {
-        let refers = |guarded: &Guarded| {
-            let from = guarded.0.as_ref().ok().and_then(|resource| resource.spec.secret_from.as_ref());
-            guarded.meta().namespace == secret.metadata.namespace
-                && from.is_some_and(|from| from.secret_key_ref.name == secret.name_any())
-        };
-        let found: Vec<_> = resources
-            .state()
-            .iter()
-            .filter(|guarded| refers(guarded))
-            .map(|guarded| ObjectRef::from_obj(&**guarded))
-            .collect();
-        stream::iter(found)
-    });
-    (store, triggers.boxed())
+    let (cache, events) = watch(api, config().labels(&selector), "Secrets that may be referred to", trim_secret);
+    let triggers = triggers(events, move |secret, _| resources.concerned(&Referable(secret)));
+    (cache, triggers)
 }
 
 /// Namespaces with their labels only: triggers are the resources in them.
 #[must_use]
-pub fn namespaces(client: &Client, resources: Cache<Guarded>) -> (Cache<PartialObjectMeta<Namespace>>, Triggers) {
+pub fn namespaces(client: &Client, resources: Resources) -> (Cache<PartialObjectMeta<Namespace>>, Triggers) {
     let api: Api<PartialObjectMeta<Namespace>> = Api::all(client.clone());
-    let (store, events) = watch(api, config(), "Namespaces", |namespace| {
+    let (cache, events) = watch(api, config(), "Namespaces", |namespace| {
         namespace.metadata.managed_fields = None;
         namespace.metadata.annotations = None;
     });
-    let triggers = objects(events).flat_map(move |namespace| {
-        let within = |guarded: &Guarded| guarded.meta().namespace == namespace.metadata.name;
-        let found: Vec<_> = resources
-            .state()
-            .iter()
-            .filter(|guarded| within(guarded))
-            .map(|guarded| ObjectRef::from_obj(&**guarded))
-            .collect();
-        stream::iter(found)
-    });
-    (store, triggers.boxed())
+    let triggers = triggers(events, move |namespace, _| resources.concerned(&Within(&namespace.name_any())));
+    (cache, triggers)
 }

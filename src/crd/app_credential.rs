@@ -2,11 +2,12 @@
 
 #![allow(clippy::duplicated_attributes, reason = "each printcolumn has a type")]
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Condition, DeletionPolicy, Duration, KeyName, SecretFrom, SecretTemplate, condition::Time};
+use super::{Condition, DeletionPolicy, Duration, KeyName, Kind, Report, SecretFrom, SecretTemplate, condition::Time};
 
 /// What a user declares: an OAuth 2.0 client for server-to-server calls (RFC 6749, section 4.4).
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -212,4 +213,41 @@ pub enum State {
     Revoked,
     /// `spec.expiresAt` has passed.
     Expired,
+}
+
+impl Kind for AppCredential {
+    const KIND: &'static str = "AppCredential";
+    const CONSUMER: &'static str = "app-credential";
+    const SUFFIX: &'static str = "credential";
+    type Keys = SecretKeys;
+
+    fn secret_template(&self) -> Option<&SecretTemplate<SecretKeys>> {
+        self.spec.secret_template.as_ref()
+    }
+
+    fn references(&self) -> Vec<&SecretFrom> {
+        self.spec.secret_from.iter().collect()
+    }
+
+    fn unreadable(metadata: ObjectMeta) -> Self {
+        Self { metadata, spec: AppCredentialSpec::default(), status: None }
+    }
+}
+
+impl Report for AppCredentialStatus {
+    fn conditions(&self) -> &[Condition] {
+        &self.conditions
+    }
+
+    fn secret_name(&self) -> Option<&str> {
+        self.secret_name.as_deref()
+    }
+
+    fn is_established(&self) -> bool {
+        !self.versions.is_empty()
+    }
+
+    fn with_verdict(self, observed_generation: Option<i64>, conditions: Vec<Condition>) -> Self {
+        Self { observed_generation, conditions, ..self }
+    }
 }

@@ -7,6 +7,7 @@ pub mod route;
 pub mod status;
 pub mod verification;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -17,7 +18,7 @@ pub use self::{
     status::{EndpointState, ParentStatus, RouteStatus, WebhookStatus},
     verification::{VerificationSpec, VerificationType},
 };
-use super::{DeletionPolicy, Duration, KeyName, SecretTemplate};
+use super::{DeletionPolicy, Duration, KeyName, Kind, SecretFrom, SecretTemplate};
 use crate::record::endpoint::{HandlerType, InactiveMode};
 
 /// What a user declares: an endpoint with a URL of its own.
@@ -150,4 +151,40 @@ pub struct WebhookKeys {
     /// The secret that signs outgoing calls. Default: `delivery-signing-secret`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delivery_signing_secret: Option<KeyName>,
+}
+
+impl Kind for Webhook {
+    const KIND: &'static str = "Webhook";
+    const CONSUMER: &'static str = "webhook";
+    const SUFFIX: &'static str = "webhook";
+    type Keys = WebhookKeys;
+
+    fn secret_template(&self) -> Option<&SecretTemplate<WebhookKeys>> {
+        self.spec.secret_template.as_ref()
+    }
+
+    fn references(&self) -> Vec<&SecretFrom> {
+        self.spec.verification.secret_from.iter().collect()
+    }
+
+    fn credential(&self) -> Option<&str> {
+        self.spec.delivery.credential_ref.as_ref().map(|credential| credential.name.as_str())
+    }
+
+    fn unreadable(metadata: ObjectMeta) -> Self {
+        let spec = WebhookSpec {
+            display_name: None,
+            active: None,
+            inactive_mode: None,
+            handler: None,
+            verification: VerificationSpec::new(VerificationType::AppCredential),
+            delivery: DeliverySpec::default(),
+            rotation: None,
+            route: None,
+            max_body_bytes: None,
+            secret_template: None,
+            deletion_policy: None,
+        };
+        Self { metadata, spec, status: None }
+    }
 }

@@ -2,11 +2,12 @@
 
 #![allow(clippy::duplicated_attributes, reason = "each printcolumn has a type")]
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Condition, KeyName, SecretFrom, SecretTemplate, condition::Time};
+use super::{Condition, KeyName, Kind, Report, SecretFrom, SecretTemplate, condition::Time};
 use crate::record::Location;
 
 /// What a user declares: what the server adds to each call of the Webhooks that name it.
@@ -132,4 +133,51 @@ pub struct UsedBy {
     #[schemars(length(max = 50), inner(length(max = 253)), extend("x-kubernetes-list-type" = "set"))]
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub webhooks: Vec<String>,
+}
+
+impl Kind for WebhookCredential {
+    const KIND: &'static str = "WebhookCredential";
+    const CONSUMER: &'static str = "webhook-credential";
+    const SUFFIX: &'static str = "webhook-credential";
+    type Keys = InjectionKeys;
+
+    fn secret_template(&self) -> Option<&SecretTemplate<InjectionKeys>> {
+        self.spec.secret_template.as_ref()
+    }
+
+    fn references(&self) -> Vec<&SecretFrom> {
+        self.spec.client_id_from.iter().chain(&self.spec.client_secret_from).collect()
+    }
+
+    fn unreadable(metadata: ObjectMeta) -> Self {
+        let spec = WebhookCredentialSpec {
+            display_name: None,
+            type_: CredentialType::ClientId,
+            field_name: String::new(),
+            location: Location::Header,
+            client_id: None,
+            client_id_from: None,
+            client_secret_from: None,
+            secret_template: None,
+        };
+        Self { metadata, spec, status: None }
+    }
+}
+
+impl Report for WebhookCredentialStatus {
+    fn conditions(&self) -> &[Condition] {
+        &self.conditions
+    }
+
+    fn secret_name(&self) -> Option<&str> {
+        self.secret_name.as_deref()
+    }
+
+    fn is_established(&self) -> bool {
+        self.last_modified.is_some()
+    }
+
+    fn with_verdict(self, observed_generation: Option<i64>, conditions: Vec<Condition>) -> Self {
+        Self { observed_generation, conditions, ..self }
+    }
 }

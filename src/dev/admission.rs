@@ -22,14 +22,12 @@ use super::{
     world::Declared,
     yaml::Document,
 };
-use crate::{
-    controller::app_credential::KIND,
-    crd::{
-        AppCredential, GROUP,
-        check::{Checker, Place, Problem},
-    },
+use crate::crd::{
+    AppCredential, GROUP, Kind as _,
+    check::{Checker, Place, Problem},
 };
 
+const KIND: &str = AppCredential::KIND;
 const API_VERSION: &str = "snaphook.dev/v1alpha1";
 const DEFAULT_NAMESPACE: &str = "default";
 

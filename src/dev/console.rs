@@ -15,7 +15,7 @@ use super::{
     layout::STATE,
 };
 use crate::{
-    controller::{app_credential::status::Note, policy::INTROSPECT_SCOPE},
+    controller::{policy::INTROSPECT_SCOPE, report::Note},
     crd::{AppCredential, app_credential::State, condition::ConditionStatus},
     token::{INTROSPECTION_PATH, TOKEN_PATH},
 };

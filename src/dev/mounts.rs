@@ -20,7 +20,7 @@ use super::{
     Key,
     layout::{found, private_dir, remove, write},
 };
-use crate::controller::{app_credential::build::Consumer, secrets};
+use crate::controller::{consumer::Consumer, secrets};
 
 /// The directory of all Secrets.
 #[derive(Debug)]
@@ -82,7 +82,7 @@ impl Mounts {
     /// # Errors
     /// Those of the file system.
     pub fn write(&self, wanted: &Consumer) -> io::Result<bool> {
-        let (namespace, name) = (&wanted.namespace, &wanted.name);
+        let (namespace, name) = (&wanted.source.namespace, &wanted.name);
         let former = self.hidden(namespace, name)?.unwrap_or_default();
         let directory = self.path(namespace, name);
         let present = read_data(&directory)?.unwrap_or_default();

@@ -15,7 +15,7 @@ use super::layout::{found, remove, write};
 use crate::{
     config::Config,
     controller::{
-        app_credential::{StoredRecord, fetch::ObjectVersion},
+        fetch::{ObjectVersion, StoredRecord},
         signing_keys,
     },
     record::{self, ClientRecord, Kind, SIGNING_KEYS_SECRET, SigningKeysRecord},
@@ -55,7 +55,7 @@ impl Records {
     ///
     /// # Errors
     /// Those of the file system.
-    pub fn read(&self, name: &str) -> io::Result<Option<StoredRecord>> {
+    pub fn read(&self, name: &str) -> io::Result<Option<StoredRecord<ClientRecord>>> {
         let json = found(fs::read(self.client(name)))?;
         Ok(json.map(|json| StoredRecord { document: record::parse(&json).ok(), version: version(&json) }))
     }

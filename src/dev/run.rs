@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     config::{Config, ConfigError},
-    controller::app_credential::{self, ApplyError, Entropy, cleanup::cleanup, status::Note},
+    controller::{apply::ApplyError, cleanup::cleanup, report::Note, run::entropy, steps},
     crd::{AppCredential, Condition, DeletionPolicy, check::Checker, condition::ConditionStatus},
     file_watch::FileWatch,
     store::Store,
@@ -219,7 +219,7 @@ impl Driver {
         first: bool,
     ) -> Result<Option<Timestamp>, ApplyError> {
         let config = &self.configuration.current;
-        let result = app_credential::reconcile(&self.world, resource, config, now, entropy).await;
+        let result = steps::reconcile(&self.world, resource, config, now, entropy).await;
         self.tell(resource, first);
         match result {
             // Somebody changed a file between the look and the write: look again at once.
@@ -281,8 +281,4 @@ fn earliest(left: Option<Timestamp>, right: Option<Timestamp>) -> Option<Timesta
 fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |error| error.source());
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
-}
-
-fn entropy() -> Entropy {
-    Entropy { secret: crate::random::bytes(), generation: crate::random::bytes() }
 }

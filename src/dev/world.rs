@@ -17,14 +17,14 @@ use super::{
     records::Records,
 };
 use crate::{
-    controller::app_credential::{
-        ApplyError, Depth, KIND, Observed, World,
-        apply::FINALIZER,
-        build::Consumer,
-        fetch::{self, ObjectVersion},
-        status::Note,
+    controller::{
+        app_credential::fetch::Around,
+        apply::{ApplyError, FINALIZER, World},
+        consumer::Consumer,
+        fetch::{self, Depth, ObjectVersion, Observed},
+        report::Note,
     },
-    crd::{AppCredential, AppCredentialStatus},
+    crd::{AppCredential, AppCredentialStatus, Kind as _},
     record::{self, ClientRecord},
 };
 
@@ -84,7 +84,7 @@ impl Directory {
 
     /// Our Secrets for the resource, and a foreign one under the wanted name.
     fn consumers(&self, resource: &AppCredential) -> Result<(Vec<Secret>, Option<Secret>), ApplyError> {
-        let (namespace, wanted) = (resource.namespace().unwrap_or_default(), fetch::consumer_name(resource));
+        let (namespace, wanted) = (resource.namespace().unwrap_or_default(), resource.consumer_name());
         let former = resource.status.as_ref().and_then(|status| status.secret_name.clone());
         let (mut ours, mut foreign) = (Vec::new(), None);
         for name in std::iter::once(wanted.clone()).chain(former.filter(|former| *former != wanted)) {
@@ -110,13 +110,13 @@ impl Directory {
 
     fn write_record(&self, document: &ClientRecord, seen: Option<&ObjectVersion>) -> Result<ObjectVersion, ApplyError> {
         const OBJECT: &str = "the record";
-        let name = record::secret_name(KIND, &document.source.namespace, &document.source.name);
+        let name = record::secret_name(AppCredential::KIND, &document.source.namespace, &document.source.name);
         let written = self.records.write(&name, document, seen).map_err(failed(OBJECT.into()))?;
         written.ok_or_else(|| ApplyError::Conflict { object: OBJECT.into() })
     }
 
     fn change(&self, resource: &AppCredential, change: impl FnOnce(&mut AppCredential)) -> Result<(), ApplyError> {
-        let object = format!("{KIND} {}", resource.name_any());
+        let object = format!("{} {}", AppCredential::KIND, resource.name_any());
         let changed = self.objects().change(resource, change).map_err(failed(object.clone()))?;
         changed.ok_or(ApplyError::Going { object })
     }
@@ -131,31 +131,32 @@ fn failed(object: String) -> impl FnOnce(io::Error) -> ApplyError {
 }
 
 fn record_name(resource: &AppCredential) -> String {
-    record::secret_name(KIND, &resource.namespace().unwrap_or_default(), &resource.name_any())
+    record::secret_name(AppCredential::KIND, &resource.namespace().unwrap_or_default(), &resource.name_any())
 }
 
-impl World for Directory {
-    /// Files are never behind: both depths are one.
+impl World<AppCredential> for Directory {
     /// There is no cache that could lag.
     async fn read_again(&self, resource: &AppCredential) -> Result<AppCredential, ApplyError> {
         Ok(resource.clone())
     }
 
-    async fn fetch(&self, resource: &AppCredential, _: Depth) -> Result<Observed, ApplyError> {
+    /// Files are never behind: both depths are one.
+    async fn fetch(&self, resource: &AppCredential, _: Depth) -> Result<Observed<AppCredential>, ApplyError> {
         let namespace = resource.namespace().unwrap_or_default();
         let (consumers, foreign) = self.consumers(resource)?;
         let record = self.records.read(&record_name(resource)).map_err(failed("the record".into()))?;
         let declared = lock(&self.declared);
-        let reference = resource.spec.secret_from.as_ref().map(|from| from.secret_key_ref.name.clone());
+        let names = resource.references().into_iter().map(|from| from.secret_key_ref.name.clone());
+        let declared_secret = |name| declared.secrets.get(&(namespace.clone(), name)).cloned();
         Ok(Observed {
             record,
             consumers,
             foreign,
-            referenced: reference.and_then(|name| declared.secrets.get(&(namespace.clone(), name)).cloned()),
+            references: names.filter_map(|name| Some((name.clone(), declared_secret(name)?))).collect(),
             namespace_labels: declared.namespaces.get(&namespace).cloned().unwrap_or_default(),
             rivals: fetch::rivals(resource, self.objects().iter()),
             contested_by: None,
-            reported_versions: fetch::reported_versions(resource),
+            around: Around::of(resource, self.objects().iter()),
         })
     }
 
@@ -165,7 +166,7 @@ impl World for Directory {
 
     async fn remove_finalizer(&self, resource: &AppCredential) -> Result<(), ApplyError> {
         let key = objects::key(resource);
-        self.objects().remove(&key).map_err(failed(format!("{KIND} {}", key.1)))
+        self.objects().remove(&key).map_err(failed(format!("{} {}", AppCredential::KIND, key.1)))
     }
 
     async fn create_record(&self, document: &ClientRecord) -> Result<ObjectVersion, ApplyError> {
@@ -187,14 +188,14 @@ impl World for Directory {
     }
 
     async fn create_consumer(&self, consumer: &Consumer) -> Result<(), ApplyError> {
-        if self.secret(&consumer.namespace, &consumer.name)?.is_some() {
+        if self.secret(&consumer.source.namespace, &consumer.name)?.is_some() {
             return Err(ApplyError::Conflict { object: format!("the Secret {}", consumer.name) });
         }
         self.write_consumer(consumer).map(drop)
     }
 
     async fn update_consumer(&self, consumer: &Consumer, seen: &Secret) -> Result<bool, ApplyError> {
-        let present = self.secret(&consumer.namespace, &consumer.name)?;
+        let present = self.secret(&consumer.source.namespace, &consumer.name)?;
         if present.is_some_and(|present| !mounts::same(&present, seen)) {
             return Err(ApplyError::Conflict { object: format!("the Secret {}", consumer.name) });
         }

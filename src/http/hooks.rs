@@ -15,8 +15,7 @@ use axum::{
 };
 use jiff::Timestamp;
 
-use self::answer::Answer;
-pub(super) use self::intake::Intake;
+pub(super) use self::{answer::Answer, intake::Intake};
 use super::{body, state::App};
 use crate::{
     inbound::{
@@ -107,6 +106,19 @@ impl Hooks {
             scopes.iter().all(granted)
         }))
     }
+}
+
+/// Takes what an operator sends to try an endpoint: as a post whose sender needs no proof, and that counts for no rate.
+pub(super) async fn take_unverified(
+    intake: &Intake,
+    endpoint: Arc<Endpoint>,
+    request: Request,
+    now: Timestamp,
+) -> Result<Answer, Answer> {
+    let (parts, body) = request.into_parts();
+    check_state(endpoint.record())?;
+    let body = read(&parts, body, endpoint.record()).await?;
+    intake.take(endpoint, parts, body, None, now).await
 }
 
 /// The answer to a handshake that is no post.

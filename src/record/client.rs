@@ -6,7 +6,7 @@ use aws_lc_rs::{constant_time, digest};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::Source;
+use super::{Document, Kind, Source};
 
 /// What the server knows about one client.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +45,14 @@ pub struct ClientRecord {
     /// For a client with the scope `snaphook:introspect`: only tokens for these audiences are shown to it. Absent: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub introspect_audiences: Option<Vec<String>>,
+}
+
+impl Document for ClientRecord {
+    const KIND: Kind = Kind::Client;
+
+    fn source(&self) -> &Source {
+        &self.source
+    }
 }
 
 /// One secret of a client, as its hash.

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Confidential, Source};
+use super::{Confidential, Document, Kind, Source};
 
 /// What the server knows about one endpoint.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +36,14 @@ pub struct EndpointRecord {
     /// The operator's limits.
     #[serde(default)]
     pub limits: Limits,
+}
+
+impl Document for EndpointRecord {
+    const KIND: Kind = Kind::Endpoint;
+
+    fn source(&self) -> &Source {
+        &self.source
+    }
 }
 
 /// One id under which an endpoint is reached.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Confidential, Source};
+use super::{Confidential, Document, Kind, Source};
 
 /// What the server adds to each call of the Webhooks that name the credential.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,6 +18,14 @@ pub struct InjectionRecord {
     pub field_name: String,
     /// What is sent, already encoded as the credential's type says.
     pub value: Confidential,
+}
+
+impl Document for InjectionRecord {
+    const KIND: Kind = Kind::Injection;
+
+    fn source(&self) -> &Source {
+        &self.source
+    }
 }
 
 /// Where a credential goes in an outgoing call.

@@ -2,6 +2,7 @@
 
 mod controller;
 mod installation;
+mod of_kind;
 mod plane;
 mod proxy;
 mod server;

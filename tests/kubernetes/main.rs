@@ -28,4 +28,5 @@ mod secret_faults;
 mod store;
 mod template;
 mod upheaval;
+mod webhook_credential;
 mod whole_path;

@@ -1,7 +1,7 @@
 //! What the operator allows, and what happens when that changes.
 
 use serde_json::json;
-use snaphook::controller::app_credential::build;
+use snaphook::{controller::steps::Steps as _, crd::AppCredential};
 
 use crate::harness::{Controller, Tenant, value};
 
@@ -91,7 +91,7 @@ async fn a_narrower_policy_suspends_and_a_wider_one_lifts_it_without_ending_toke
 
     controller.configure(&config("['orders:*']"));
     t.ready("app").await;
-    assert!(!build::differs(&t.record("app").await.unwrap(), &before), "as if nothing had been");
+    assert!(!AppCredential::differs(&t.record("app").await.unwrap(), &before), "as if nothing had been");
     assert_eq!(t.secret("app-credential").await, secret);
     assert!(controller.process.try_wait().is_none());
 }

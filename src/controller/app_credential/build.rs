@@ -8,66 +8,39 @@
 //! drops it and starts over; a confirmed version stays until its overlap ends. Confirming alone is not worth a write: being listed in
 //! the status, or being held by the Secret, confirms as well.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::{ByteString, api::core::v1::Secret};
-use kube::ResourceExt;
+use kube::ResourceExt as _;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::{
-    Observed,
-    fetch::{self, CONSUMER_LABEL, CONSUMER_VALUE, OWNER_ANNOTATION},
     secret_value,
-    validate::{Reason, Refusal, Validated, WantedSecret},
+    validate::{Validated, WantedSecret},
 };
-use crate::record::{self, ClientRecord, GenerationId, Origin, SecretHash, SecretVersion};
+use crate::{
+    controller::{
+        apply::Desired,
+        consumer::{Consumer, Data},
+        fetch::{self, Observed},
+        refusal::{Reason, Refusal},
+        steps::Entropy,
+    },
+    crd::AppCredential,
+    record::{self, ClientRecord, GenerationId, Origin, SecretHash, SecretVersion},
+};
 
 /// So many secrets may work at the same time.
 pub const MAX_VERSIONS: usize = 10;
 
-/// Fresh random bytes, drawn by the driver.
-#[derive(Clone, Copy)]
-pub struct Entropy {
-    /// For a client secret.
-    pub secret: [u8; 32],
-    /// For a generation id.
-    pub generation: [u8; 16],
-}
-
-/// What has to be written.
-pub struct Desired {
-    /// First.
-    pub record: ClientRecord,
-    /// Second.
-    pub consumer: Consumer,
-    /// Third.
-    pub settled: ClientRecord,
-    /// Secrets of ours under former names, to be deleted.
-    pub outdated_consumers: Vec<String>,
+/// What has to be written, and told.
+pub struct Built {
+    /// The writes.
+    pub desired: Desired<AppCredential>,
     /// What a person would want to hear of.
     pub news: Vec<News>,
     /// When something changes by itself.
     pub next: Option<Timestamp>,
-}
-
-/// The Secret for the app.
-#[derive(Clone)]
-pub struct Consumer {
-    /// `metadata.name`.
-    pub name: String,
-    /// `metadata.namespace`.
-    pub namespace: String,
-    /// `type`.
-    pub type_: String,
-    /// All labels that we set.
-    pub labels: BTreeMap<String, String>,
-    /// All annotations that we set.
-    pub annotations: BTreeMap<String, String>,
-    /// All data that we set.
-    pub data: BTreeMap<String, ByteString>,
-    /// The uid of the resource that takes the Secret with it; absent with `Retain`.
-    pub owner: Option<record::Source>,
 }
 
 /// A transition, for an Event.
@@ -93,8 +66,13 @@ pub enum News {
 ///
 /// # Errors
 /// A refusal that only shows here: too many versions, or a Secret that would have to change and cannot.
-pub fn build(valid: &Validated, observed: &Observed, now: Timestamp, entropy: Entropy) -> Result<Desired, Refusal> {
-    let prior = prior(valid, observed);
+pub fn build(
+    valid: &Validated,
+    observed: &Observed<AppCredential>,
+    now: Timestamp,
+    entropy: Entropy,
+) -> Result<Built, Refusal> {
+    let prior = observed.prior(&valid.source);
     let held = held_values(observed);
     let mut versions = surviving(prior, observed, &held, now);
     let decision = decide(valid, observed, &versions, &held, now);
@@ -111,23 +89,16 @@ pub fn build(valid: &Validated, observed: &Observed, now: Timestamp, entropy: En
     news.extend(revocation_news(prior, &record));
     let settled = settle(&record, valid.overlap, now);
     let consumer = consumer(valid, &settled, &held, fresh.as_ref());
-    check_immutable(observed, &consumer)?;
-    let outdated_consumers =
-        observed.consumers.iter().map(ResourceExt::name_any).filter(|name| *name != consumer.name).collect();
+    consumer.check_immutable(observed)?;
+    let outdated_consumers = consumer.outdated(observed);
     let next = next_change(valid, &settled, now);
-    Ok(Desired { record, consumer, settled, outdated_consumers, news, next })
-}
-
-/// The record of this very resource: one of a resource deleted and made anew is another's.
-fn prior<'a>(valid: &Validated, observed: &'a Observed) -> Option<&'a ClientRecord> {
-    let document = observed.record.as_ref()?.document.as_ref()?;
-    (document.source == valid.source).then_some(document)
+    Ok(Built { desired: Desired { record, consumer, settled, outdated_consumers }, news, next })
 }
 
 /// Every value in our Secrets, by its hash: whatever key and name it lies under.
 type Held<'a> = HashMap<SecretHash, &'a [u8]>;
 
-fn held_values(observed: &Observed) -> Held<'_> {
+fn held_values(observed: &Observed<AppCredential>) -> Held<'_> {
     let values = observed.consumers.iter().flat_map(|secret| fetch::data(secret).values());
     values.map(|value| (SecretHash::of(&value.0), value.0.as_slice())).collect()
 }
@@ -137,11 +108,16 @@ fn is_held(held: &Held<'_>, version: &SecretVersion) -> bool {
 }
 
 /// Prior versions that have not ended, without what a crash left over, and with what is known to be in use confirmed.
-fn surviving(prior: Option<&ClientRecord>, observed: &Observed, held: &Held<'_>, now: Timestamp) -> Vec<SecretVersion> {
+fn surviving(
+    prior: Option<&ClientRecord>,
+    observed: &Observed<AppCredential>,
+    held: &Held<'_>,
+    now: Timestamp,
+) -> Vec<SecretVersion> {
     let mut versions = prior.map(|prior| prior.secrets.clone()).unwrap_or_default();
     versions.retain(|version| version.not_after.is_none_or(|end| end > now));
     for version in &mut versions {
-        version.confirmed |= is_held(held, version) || observed.reported_versions.contains(&version.id);
+        version.confirmed |= is_held(held, version) || observed.around.reported_versions.contains(&version.id);
     }
     versions.retain(|version| version.confirmed);
     versions
@@ -149,7 +125,7 @@ fn surviving(prior: Option<&ClientRecord>, observed: &Observed, held: &Held<'_>,
 
 /// The record less the secrets that nobody can hold: what a crash or a refused write left over, and what has ended.
 #[must_use]
-pub fn without_leftovers(record: &ClientRecord, observed: &Observed, now: Timestamp) -> ClientRecord {
+pub fn without_leftovers(record: &ClientRecord, observed: &Observed<AppCredential>, now: Timestamp) -> ClientRecord {
     ClientRecord { secrets: surviving(Some(record), observed, &held_values(observed), now), ..record.clone() }
 }
 
@@ -178,7 +154,7 @@ impl Cause<'_> {
 /// Whether the current secret has to be replaced.
 fn decide<'a>(
     valid: &'a Validated,
-    observed: &'a Observed,
+    observed: &'a Observed<AppCredential>,
     versions: &[SecretVersion],
     held: &Held<'a>,
     now: Timestamp,
@@ -212,10 +188,10 @@ fn decide<'a>(
 
 /// A value that survived the loss of its record: with `Retain`, or where the records' namespace was lost. Only what has the form of a
 /// generated secret counts, so that a value typed in by hand is never adopted.
-fn found_value<'a>(valid: &Validated, observed: &'a Observed) -> Option<&'a [u8]> {
-    let secret = observed.consumer(&valid.template.name)?;
+fn found_value<'a>(valid: &Validated, observed: &'a Observed<AppCredential>) -> Option<&'a [u8]> {
+    let secret = observed.consumer(&valid.consumer.name)?;
     let left_by_another = secret.owner_references().iter().any(|owner| owner.uid != valid.source.uid);
-    let value = fetch::data(secret).get(&valid.template.keys.client_secret)?.0.as_slice();
+    let value = fetch::data(secret).get(&valid.keys.client_secret)?.0.as_slice();
     let generated = std::str::from_utf8(value).is_ok_and(secret_value::is_generated);
     (generated && !left_by_another).then_some(value)
 }
@@ -358,15 +334,13 @@ fn settle(record: &ClientRecord, overlap: SignedDuration, now: Timestamp) -> Cli
 }
 
 fn consumer(valid: &Validated, settled: &ClientRecord, held: &Held<'_>, fresh: Option<&SecretString>) -> Consumer {
-    let (template, keys) = (&valid.template, &valid.template.keys);
-    let mut data = BTreeMap::new();
-    let mut put = |key: &str, value: &[u8]| data.insert(key.to_owned(), ByteString(value.to_vec()));
+    let (keys, mut data) = (&valid.keys, Data::default());
     let url = |path: &str| format!("{}{path}", valid.app_url);
-    put(&keys.client_id, valid.client_id.as_bytes());
-    put(&keys.issuer, valid.issuer.as_bytes());
-    put(&keys.token_url, url("/oauth/token").as_bytes());
-    put(&keys.introspection_url, url("/oauth/introspect").as_bytes());
-    put(&keys.jwks_url, url("/oauth/jwks").as_bytes());
+    data.put(&keys.client_id, &valid.client_id);
+    data.put(&keys.issuer, &valid.issuer);
+    data.put(&keys.token_url, url("/oauth/token"));
+    data.put(&keys.introspection_url, url("/oauth/introspect"));
+    data.put(&keys.jwks_url, url("/oauth/jwks"));
     let mut newest_first = settled.secrets.iter().rev();
     if let Some(current) = newest_first.next() {
         let value = match &valid.secret {
@@ -377,65 +351,13 @@ fn consumer(valid: &Validated, settled: &ClientRecord, held: &Held<'_>, fresh: O
             }
         };
         if let Some(value) = value {
-            put(&keys.client_secret, value);
+            data.put(&keys.client_secret, value);
         }
     }
     if let Some(previous) = newest_first.next().and_then(|previous| held.get(&previous.hash)) {
-        put(&keys.client_secret_previous, previous);
+        data.put(&keys.client_secret_previous, previous);
     }
-    let mut labels = template.labels.clone();
-    labels.insert(CONSUMER_LABEL.into(), CONSUMER_VALUE.into());
-    labels.insert("app.kubernetes.io/managed-by".into(), "snaphook".into());
-    let mut annotations = template.annotations.clone();
-    annotations.insert(OWNER_ANNOTATION.into(), format!("{}/{}", valid.source.kind, valid.source.name));
-    Consumer {
-        name: template.name.clone(),
-        namespace: valid.source.namespace.clone(),
-        type_: template.type_.clone(),
-        labels,
-        annotations,
-        data,
-        owner: (!valid.retain).then(|| valid.source.clone()),
-    }
-}
-
-impl Consumer {
-    /// Whether a Secret lacks something that we set. What others added is theirs.
-    #[must_use]
-    pub fn differs_from(&self, secret: &Secret) -> bool {
-        let subset = |ours: &BTreeMap<String, String>, theirs: &BTreeMap<String, String>| {
-            ours.iter().all(|(key, value)| theirs.get(key) == Some(value))
-        };
-        let references = secret.owner_references();
-        let owner_fits = match &self.owner {
-            Some(source) => references.iter().any(|owner| owner.uid == source.uid),
-            None => !references.iter().any(|owner| owner.kind == super::KIND),
-        };
-        let data_fits = self.data.iter().all(|(key, value)| fetch::data(secret).get(key) == Some(value));
-        let marked = subset(&self.labels, secret.labels()) && subset(&self.annotations, secret.annotations());
-        !(marked && owner_fits && data_fits)
-    }
-}
-
-impl Consumer {
-    /// Whether a Secret has data that we no longer set. Ours or another's: only its managed fields can tell.
-    #[must_use]
-    pub fn may_have_leftovers(&self, secret: &Secret) -> bool {
-        fetch::data(secret).keys().any(|key| !self.data.contains_key(key))
-    }
-}
-
-fn check_immutable(observed: &Observed, consumer: &Consumer) -> Result<(), Refusal> {
-    let secret = observed.consumer(&consumer.name).or(observed.foreign.as_ref());
-    let Some(secret) = secret.filter(|secret| secret.immutable == Some(true)) else { return Ok(()) };
-    if !consumer.differs_from(secret) {
-        return Ok(());
-    }
-    let message = format!(
-        "the Secret {} is immutable and would have to change; delete it, it is made anew with a new secret, or undo the change",
-        consumer.name
-    );
-    Err(Refusal { reason: Reason::SecretImmutable, message })
+    valid.consumer.with(data)
 }
 
 /// When something changes by itself: a rotation, the end of a version, the expiry.
@@ -460,15 +382,4 @@ fn after(moment: Timestamp, duration: SignedDuration) -> Timestamp {
 
 fn whole_seconds(moment: Timestamp) -> Timestamp {
     Timestamp::from_second(moment.as_second()).unwrap_or(moment)
-}
-
-/// Whether two records differ in what the server sees: confirming alone is not worth a write.
-#[must_use]
-pub fn differs(old: &ClientRecord, new: &ClientRecord) -> bool {
-    let confirmed = |record: &ClientRecord| {
-        let mut record = record.clone();
-        record.secrets.iter_mut().for_each(|version| version.confirmed = true);
-        record
-    };
-    confirmed(old) != confirmed(new)
 }

@@ -3,22 +3,21 @@
 //! What the schema and the CEL rules refuse never comes here; this is what needs another object or the configuration. The
 //! checks run in the order of [`CHECKS`], and the first refusal is the one that is reported.
 
-use std::collections::BTreeMap;
-
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::core::v1::Secret;
 use kube::{Resource as _, ResourceExt as _};
 use secrecy::SecretString;
-use serde::Deserialize;
 
-use super::{
-    KIND, Observed,
-    fetch::{self, ADOPT_ANNOTATION, allows_reference, consumer_name, owner_mark},
-};
+use super::fetch::client_id;
 use crate::{
     config::Config,
-    controller::policy::{self, INTROSPECT_SCOPE},
-    crd::{ALLOW_REFERENCE_LABEL, AppCredential, DeletionPolicy, KeyName, SecretTemplate, app_credential::SecretKeys},
+    controller::{
+        checks,
+        consumer::{Consumer, key},
+        fetch::{self, Observed},
+        policy::{self, INTROSPECT_SCOPE},
+        refusal::{Reason, Refusal, refuse},
+    },
+    crd::{AppCredential, DeletionPolicy, Kind as _, SecretFrom, app_credential::SecretKeys},
     record::{ClientRecord, SecretHash, Source},
 };
 
@@ -53,10 +52,10 @@ pub struct Validated {
     pub secret: WantedSecret,
     /// How long a replaced secret still works.
     pub overlap: SignedDuration,
-    /// The Secret for the app.
-    pub template: Template,
-    /// The Secret stays when the resource goes.
-    pub retain: bool,
+    /// The Secret for the app, without its data.
+    pub consumer: Consumer,
+    /// Names of its keys.
+    pub keys: Keys,
     /// What a client that may introspect sees; absent: all.
     pub introspect_audiences: Option<Vec<String>>,
     /// The issuer as configured.
@@ -80,20 +79,6 @@ pub enum WantedSecret {
     Declared(SecretHash),
 }
 
-/// The Secret for the app, as the template says.
-pub struct Template {
-    /// `metadata.name`.
-    pub name: String,
-    /// `type`.
-    pub type_: String,
-    /// Labels of the user's.
-    pub labels: BTreeMap<String, String>,
-    /// Annotations of the user's.
-    pub annotations: BTreeMap<String, String>,
-    /// Names of the keys.
-    pub keys: Keys,
-}
-
 /// Names of the keys in the Secret for the app.
 pub struct Keys {
     /// The client id.
@@ -112,97 +97,21 @@ pub struct Keys {
     pub jwks_url: String,
 }
 
-/// Why a resource is not built: condition reason, event reason and metric label.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
-pub enum Reason {
-    /// The operator's policy does not allow it.
-    NotAllowedByPolicy,
-    /// An older resource has the client id.
-    ClientIdTaken,
-    /// An older resource has the Secret's name.
-    SecretNameTaken,
-    /// A Secret of the wanted name is not ours.
-    SecretExists,
-    /// Our Secret cannot be changed.
-    SecretImmutable,
-    /// Our Secret has another type.
-    SecretTypeMismatch,
-    /// Somebody keeps rewriting our Secret.
-    SecretContested,
-    /// `secretFrom` names a Secret that is not there.
-    SecretNotFound,
-    /// `secretFrom` names a key that is not there.
-    SecretKeyNotFound,
-    /// The Secret's owner has not allowed references to it.
-    ReferenceNotAllowed,
-    /// The secret could be guessed.
-    SecretTooShort,
-    /// The secret has characters that OAuth does not allow.
-    SecretNotPrintable,
-    /// Too many secrets work at the same time.
-    TooManyVersions,
-    /// The API server refused the write for good.
-    WriteRefused,
-    /// The resource is not of the CRD's shape.
-    InvalidResource,
-}
-
-impl Reason {
-    /// In `PascalCase`, as conditions want it.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::NotAllowedByPolicy => "NotAllowedByPolicy",
-            Self::ClientIdTaken => "ClientIdTaken",
-            Self::SecretNameTaken => "SecretNameTaken",
-            Self::SecretExists => "SecretExists",
-            Self::SecretImmutable => "SecretImmutable",
-            Self::SecretTypeMismatch => "SecretTypeMismatch",
-            Self::SecretContested => "SecretContested",
-            Self::SecretNotFound => "SecretNotFound",
-            Self::SecretKeyNotFound => "SecretKeyNotFound",
-            Self::ReferenceNotAllowed => "ReferenceNotAllowed",
-            Self::SecretTooShort => "SecretTooShort",
-            Self::SecretNotPrintable => "SecretNotPrintable",
-            Self::TooManyVersions => "TooManyVersions",
-            Self::WriteRefused => "WriteRefused",
-            Self::InvalidResource => "InvalidResource",
-        }
-    }
-
-    /// Waiting ends by itself when something else appears; everything else needs a person.
-    #[must_use]
-    pub fn is_waiting(self) -> bool {
-        matches!(
-            self,
-            Self::SecretNotFound | Self::SecretKeyNotFound | Self::ReferenceNotAllowed | Self::TooManyVersions
-        )
-    }
-}
-
-/// Why a resource is not built, for programs and for people.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refusal {
-    /// For programs.
-    pub reason: Reason,
-    /// For people: the object, the field, the other party and the fix.
-    pub message: String,
-}
-
-fn refuse<T>(reason: Reason, message: impl Into<String>) -> Result<T, Refusal> {
-    Err(Refusal { reason, message: message.into() })
-}
-
-type Check = fn(&AppCredential, &Observed, &Config) -> Result<(), Refusal>;
+type Check = fn(&AppCredential, &Observed<AppCredential>, &Config) -> Result<(), Refusal>;
 
 /// The checks, in the order in which they run: what the operator forbids, then what others have, then what stands in the way.
-const CHECKS: [Check; 5] = [check_policy, check_rivals, check_foreign, check_own_secret, check_contest];
+const CHECKS: [Check; 3] =
+    [check_policy, check_client_id, |resource, observed, _| checks::check_secret(resource, observed)];
 
 /// Checks a resource against everything that was fetched.
 ///
 /// # Errors
 /// The first refusal.
-pub fn validate(resource: &AppCredential, observed: &Observed, config: &Config) -> Result<Validated, Refusal> {
+pub fn validate(
+    resource: &AppCredential,
+    observed: &Observed<AppCredential>,
+    config: &Config,
+) -> Result<Validated, Refusal> {
     CHECKS.iter().try_for_each(|check| check(resource, observed, config))?;
     let spec = &resource.spec;
     let verdict = policy_of(resource, observed, config);
@@ -210,10 +119,10 @@ pub fn validate(resource: &AppCredential, observed: &Observed, config: &Config) 
     let introspects = scopes.iter().any(|scope| scope == INTROSPECT_SCOPE);
     let name = resource.name_any();
     Ok(Validated {
-        source: source(resource),
+        source: fetch::source(resource),
         generation: resource.meta().generation.unwrap_or_default(),
         display_name: spec.display_name.clone().unwrap_or_else(|| name.clone()),
-        client_id: fetch::client_id(resource),
+        client_id: client_id(resource),
         scopes,
         audiences: spec.audiences.clone().unwrap_or_default(),
         token_lifetime: spec.token_lifetime.map_or(DEFAULT_TOKEN_LIFETIME, crate::crd::Duration::as_secs),
@@ -222,31 +131,24 @@ pub fn validate(resource: &AppCredential, observed: &Observed, config: &Config) 
         tokens_not_before: spec.tokens_not_before.map(|time| time.0),
         secret: wanted_secret(resource, observed)?,
         overlap: overlap(resource),
-        template: template(resource),
-        retain: spec.deletion_policy.unwrap_or_default() == DeletionPolicy::Retain,
+        consumer: Consumer::of(resource, spec.deletion_policy.unwrap_or_default() == DeletionPolicy::Retain),
+        keys: keys(resource),
         introspect_audiences: if introspects { verdict.introspect_audiences() } else { None },
         issuer: config.realm.issuer.clone(),
         app_url: config.realm.app_url().to_owned(),
     })
 }
 
-/// The resource, as records name it.
-#[must_use]
-pub fn source(resource: &AppCredential) -> Source {
-    Source {
-        kind: KIND.to_owned(),
-        namespace: resource.namespace().unwrap_or_default(),
-        name: resource.name_any(),
-        uid: resource.uid().unwrap_or_default(),
-    }
-}
-
-fn policy_of<'a>(resource: &AppCredential, observed: &Observed, config: &'a Config) -> policy::Verdict<'a> {
+fn policy_of<'a>(
+    resource: &AppCredential,
+    observed: &Observed<AppCredential>,
+    config: &'a Config,
+) -> policy::Verdict<'a> {
     let namespace = resource.namespace().unwrap_or_default();
     policy::for_namespace(&config.policy, &namespace, &observed.namespace_labels)
 }
 
-fn check_policy(resource: &AppCredential, observed: &Observed, config: &Config) -> Result<(), Refusal> {
+fn check_policy(resource: &AppCredential, observed: &Observed<AppCredential>, config: &Config) -> Result<(), Refusal> {
     let verdict = policy_of(resource, observed, config);
     let spec = &resource.spec;
     let check = || -> Result<(), String> {
@@ -260,7 +162,12 @@ fn check_policy(resource: &AppCredential, observed: &Observed, config: &Config) 
 
 /// Whether what the record grants is still allowed: a refused edit leaves the last good state, a changed policy ends it.
 #[must_use]
-pub fn still_allowed(record: &ClientRecord, resource: &AppCredential, observed: &Observed, config: &Config) -> bool {
+pub fn still_allowed(
+    record: &ClientRecord,
+    resource: &AppCredential,
+    observed: &Observed<AppCredential>,
+    config: &Config,
+) -> bool {
     let verdict = policy_of(resource, observed, config);
     verdict.quota(observed.rivals.older_in_namespace).is_ok()
         && resource.spec.client_id.iter().all(|client_id| verdict.client_id(client_id).is_ok())
@@ -268,78 +175,22 @@ pub fn still_allowed(record: &ClientRecord, resource: &AppCredential, observed: 
         && record.audiences.iter().all(|audience| verdict.audience(audience).is_ok())
 }
 
-fn check_rivals(resource: &AppCredential, observed: &Observed, _: &Config) -> Result<(), Refusal> {
-    if let Some(other) = &observed.rivals.client_id {
-        return refuse(
-            Reason::ClientIdTaken,
-            format!(
-                "spec.clientId: {:?} belongs to the {KIND} {other}, which has it or is older; choose another",
-                fetch::client_id(resource)
-            ),
-        );
-    }
-    let has_it = observed.consumer(&consumer_name(resource)).is_some();
-    if let Some(other) = observed.rivals.secret_name.as_ref().filter(|_| !has_it) {
-        return refuse(
-            Reason::SecretNameTaken,
-            format!(
-                "the Secret {} belongs to the {KIND} {other}, which has it or is older; set spec.secretTemplate.name to another name",
-                consumer_name(resource)
-            ),
-        );
-    }
-    Ok(())
-}
-
-fn check_foreign(resource: &AppCredential, observed: &Observed, _: &Config) -> Result<(), Refusal> {
-    let Some(secret) = &observed.foreign else { return Ok(()) };
-    let (name, mark) = (secret.name_any(), owner_mark(resource));
-    if secret.annotations().get(ADOPT_ANNOTATION) != Some(&mark) {
-        return refuse(
-            Reason::SecretExists,
-            format!(
-                "the Secret {name} exists and is not ours: delete it, set spec.secretTemplate.name to another name, or hand it over with: kubectl annotate secret {name} -n {} {ADOPT_ANNOTATION}={mark}",
-                resource.namespace().unwrap_or_default()
-            ),
-        );
-    }
-    check_changeable(resource, secret)
-}
-
-fn check_own_secret(resource: &AppCredential, observed: &Observed, _: &Config) -> Result<(), Refusal> {
-    observed.consumer(&consumer_name(resource)).map_or(Ok(()), |secret| check_changeable(resource, secret))
-}
-
-/// A Secret can be immutable and still be what it should be; whether it must change is known after `build`.
-fn check_changeable(resource: &AppCredential, secret: &Secret) -> Result<(), Refusal> {
-    let (name, wanted) = (secret.name_any(), template(resource).type_);
-    match secret.type_.as_deref() {
-        Some(found) if found != wanted => refuse(
-            Reason::SecretTypeMismatch,
-            format!(
-                "the Secret {name} has type {found}, and {wanted} is wanted; a Secret's type cannot change: delete the Secret, it is made anew"
-            ),
-        ),
-        _ => Ok(()),
-    }
-}
-
-fn check_contest(resource: &AppCredential, observed: &Observed, _: &Config) -> Result<(), Refusal> {
-    let Some(manager) = &observed.contested_by else { return Ok(()) };
+fn check_client_id(resource: &AppCredential, observed: &Observed<AppCredential>, _: &Config) -> Result<(), Refusal> {
+    let Some(other) = &observed.around.has_client_id else { return Ok(()) };
     refuse(
-        Reason::SecretContested,
+        Reason::ClientIdTaken,
         format!(
-            "the Secret {} was rewritten by {manager:?} three times within a minute; stop it from managing the Secret's data",
-            consumer_name(resource)
+            "spec.clientId: {:?} belongs to the {} {other}, which has it or is older; choose another",
+            client_id(resource),
+            AppCredential::KIND
         ),
     )
 }
 
-fn wanted_secret(resource: &AppCredential, observed: &Observed) -> Result<WantedSecret, Refusal> {
+fn wanted_secret(resource: &AppCredential, observed: &Observed<AppCredential>) -> Result<WantedSecret, Refusal> {
     let spec = &resource.spec;
     if let Some(from) = &spec.secret_from {
-        let (name, key) = (&from.secret_key_ref.name, &from.secret_key_ref.key.0);
-        return referenced_value(resource, observed, name, key).map(WantedSecret::Referenced);
+        return own_secret(resource, observed, from).map(WantedSecret::Referenced);
     }
     if let Some(hash) = spec.secret_hash.as_deref().and_then(SecretHash::parse) {
         return Ok(WantedSecret::Declared(hash));
@@ -351,37 +202,13 @@ fn wanted_secret(resource: &AppCredential, observed: &Observed) -> Result<Wanted
     })
 }
 
-fn referenced_value(
+fn own_secret(
     resource: &AppCredential,
-    observed: &Observed,
-    name: &str,
-    key: &str,
+    observed: &Observed<AppCredential>,
+    from: &SecretFrom,
 ) -> Result<SecretString, Refusal> {
-    let namespace = resource.namespace().unwrap_or_default();
-    let Some(secret) = &observed.referenced else {
-        return refuse(
-            Reason::SecretNotFound,
-            format!(
-                "spec.secretFrom: waiting for the Secret {name} in namespace {namespace}, which does not exist or lacks the label {ALLOW_REFERENCE_LABEL}=true"
-            ),
-        );
-    };
-    if !allows_reference(secret) {
-        return refuse(
-            Reason::ReferenceNotAllowed,
-            format!(
-                "spec.secretFrom: the owner of the Secret {name} has to allow references to it: kubectl label secret {name} -n {namespace} {ALLOW_REFERENCE_LABEL}=true"
-            ),
-        );
-    }
-    let Some(value) = fetch::data(secret).get(key) else {
-        return refuse(
-            Reason::SecretKeyNotFound,
-            format!("spec.secretFrom: waiting for the key {key:?} in the Secret {name}, which has no such key"),
-        );
-    };
-    // `kubectl create secret --from-file` keeps the newline at the end of the file.
-    let value = value.0.strip_suffix(b"\n").unwrap_or(&value.0);
+    let value = checks::referenced(resource, observed, "spec.secretFrom", from)?;
+    let (name, key) = (&from.secret_key_ref.name, &from.secret_key_ref.key.0);
     if value.len() < MIN_SECRET_CHARS {
         return refuse(
             Reason::SecretTooShort,
@@ -408,25 +235,17 @@ fn overlap(resource: &AppCredential) -> SignedDuration {
     interval.map_or(overlap, |interval| overlap.min(interval))
 }
 
-fn template(resource: &AppCredential) -> Template {
-    let SecretTemplate { name: _, type_, labels, annotations, keys } =
-        resource.spec.secret_template.clone().unwrap_or_default();
+fn keys(resource: &AppCredential) -> Keys {
+    let chosen = resource.secret_template().and_then(|template| template.keys.clone()).unwrap_or_default();
     let SecretKeys { client_id, client_secret, client_secret_previous, issuer, token_url, introspection_url, jwks_url } =
-        keys.unwrap_or_default();
-    let or = |key: Option<KeyName>, default: &str| key.map_or_else(|| default.to_owned(), |key| key.0);
-    Template {
-        name: consumer_name(resource),
-        type_: type_.unwrap_or_else(|| "Opaque".into()),
-        labels: labels.unwrap_or_default(),
-        annotations: annotations.unwrap_or_default(),
-        keys: Keys {
-            client_id: or(client_id, "client-id"),
-            client_secret: or(client_secret, "client-secret"),
-            client_secret_previous: or(client_secret_previous, "client-secret-previous"),
-            issuer: or(issuer, "issuer"),
-            token_url: or(token_url, "token-url"),
-            introspection_url: or(introspection_url, "introspection-url"),
-            jwks_url: or(jwks_url, "jwks-url"),
-        },
+        chosen;
+    Keys {
+        client_id: key(client_id, "client-id"),
+        client_secret: key(client_secret, "client-secret"),
+        client_secret_previous: key(client_secret_previous, "client-secret-previous"),
+        issuer: key(issuer, "issuer"),
+        token_url: key(token_url, "token-url"),
+        introspection_url: key(introspection_url, "introspection-url"),
+        jwks_url: key(jwks_url, "jwks-url"),
     }
 }

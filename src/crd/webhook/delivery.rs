@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Where messages go, and how.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DeliverySpec {
     /// Where: an `http` or `https` URL without user name and fragment, the host in lower case.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::route::RouteType;
 use crate::{
     crd::{
-        Condition,
+        Condition, Report,
         condition::{ConditionStatus, Time},
     },
     record::endpoint::HandlerType,
@@ -131,4 +131,22 @@ pub struct ParentStatus {
     /// The parent's own sentence.
     #[schemars(length(max = 32768))]
     pub message: String,
+}
+
+impl Report for WebhookStatus {
+    fn conditions(&self) -> &[Condition] {
+        &self.conditions
+    }
+
+    fn secret_name(&self) -> Option<&str> {
+        self.secret_name.as_deref()
+    }
+
+    fn is_established(&self) -> bool {
+        self.url.is_some()
+    }
+
+    fn with_verdict(self, observed_generation: Option<i64>, conditions: Vec<Condition>) -> Self {
+        Self { observed_generation, conditions, ..self }
+    }
 }

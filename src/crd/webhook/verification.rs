@@ -61,6 +61,27 @@ pub struct VerificationSpec {
     pub scopes: Option<Vec<String>>,
 }
 
+impl VerificationSpec {
+    /// Of a type, and nothing else.
+    #[must_use]
+    pub fn new(type_: VerificationType) -> Self {
+        Self {
+            type_,
+            secret_from: None,
+            header: None,
+            algorithm: None,
+            encoding: None,
+            prefix: None,
+            signed_content: None,
+            timestamp_header: None,
+            id_header: None,
+            tolerance: None,
+            username: None,
+            scopes: None,
+        }
+    }
+}
+
 /// How a post proves who sent it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum VerificationType {

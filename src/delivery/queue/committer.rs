@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use backon::{BackoffBuilder as _, ExponentialBuilder};
+use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 use tokio::sync::{oneshot, watch};
 
 use super::{
@@ -48,6 +48,8 @@ pub(super) struct Committer<D> {
     inbox: Inbox,
     ledger: Ledger,
     pace: Pace,
+    /// How long to wait before the file is opened again. Begins anew with a commit: a disk that is full lets itself be opened.
+    delays: ExponentialBackoff,
     saving: Saving,
     /// There were commits since the state of the pages was written.
     unsaved: bool,
@@ -66,7 +68,8 @@ pub(super) async fn start<D: Disk>(
     let (sender, opened) = oneshot::channel();
     let (health, healthy) = watch::channel(Health::Closed("the queue is being opened".into()));
     let (inbox, ledger, pace) = (Inbox::new(commands), Ledger::default(), Pace::default());
-    let committer = Committer { disk, shared, health, inbox, ledger, pace, saving, unsaved: false };
+    let (delays, unsaved) = (BACKOFF.build(), false);
+    let committer = Committer { disk, shared, health, inbox, ledger, pace, delays, saving, unsaved };
     thread::Builder::new()
         .name("queue".to_owned())
         .spawn(move || committer.start(sender))
@@ -137,6 +140,7 @@ impl<D: Disk> Committer<D> {
         if let Some(Effects { endpoints, woken }) = effects {
             self.shared.publish(endpoints, woken);
             self.unsaved = true;
+            self.delays = BACKOFF.build();
         }
         self.inbox.drain();
         self.pace = Pace::after(started.elapsed(), count, self.inbox.jobs());
@@ -202,9 +206,9 @@ impl<D: Disk> Committer<D> {
 
     /// Opens the file again, however long that takes. False: asked to stop meanwhile.
     fn reopen(&mut self) -> bool {
-        let mut delays = BACKOFF.build();
         loop {
-            self.refuse(delays.next().unwrap_or(Duration::from_secs(10)));
+            let delay = self.delays.next().unwrap_or(Duration::from_secs(10));
+            self.refuse(delay);
             if self.inbox.is_ending() {
                 return false;
             }

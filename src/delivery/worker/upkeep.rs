@@ -3,11 +3,12 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use jiff::Timestamp;
+use tokio::task::JoinHandle;
 
 use super::{
     credential,
@@ -43,9 +44,10 @@ pub(super) struct Upkeep {
     /// Endpoints that are not in the snapshot, and since when.
     missing: HashMap<EndpointRef, Instant>,
     reviewed: HashMap<EndpointRef, Instant>,
-    /// One piece of work at a time, besides the deliveries.
-    busy: Arc<Mutex<Option<tokio::task::JoinHandle<()>>>>,
-    figures: Arc<Mutex<Vec<EndpointFigures>>>,
+    /// What is done beside the deliveries, one lot at a time.
+    work: Option<JoinHandle<Result<Vec<EndpointFigures>, Unavailable>>>,
+    /// What the last lot found in the queue.
+    figures: Vec<EndpointFigures>,
 }
 
 /// What is to be done.
@@ -57,59 +59,64 @@ enum Chore {
 impl Upkeep {
     pub(super) fn new(queue: Arc<dyn Queue>, store: Arc<Store>, metrics: Hooks) -> Self {
         let (last_round, missing, reviewed) = (None, HashMap::new(), HashMap::new());
-        Self { queue, store, metrics, last_round, missing, reviewed, busy: Arc::default(), figures: Arc::default() }
+        Self { queue, store, metrics, last_round, missing, reviewed, work: None, figures: Vec::new() }
     }
 
     /// Called often. Does nothing that takes time: what does is done beside. Names the endpoints that may go on.
     pub(super) fn tick(&mut self, lanes: &mut HashMap<EndpointRef, Lane>) -> Vec<EndpointRef> {
-        let mut busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
-        if busy.as_ref().is_some_and(|work| !work.is_finished()) {
+        if self.is_busy(lanes) {
             return Vec::new();
         }
-        *busy = None;
-        drop(busy);
         let now = Instant::now();
         let (chores, awake) = self.chores(lanes, now);
         let round = self.last_round.is_none_or(|last| now.duration_since(last) >= ROUND);
-        if chores.is_empty() && !round {
-            return awake;
-        }
         if round {
             self.last_round = Some(now);
         }
-        let (queue, metrics, figures) = (self.queue.clone(), self.metrics.clone(), self.figures.clone());
-        let work = tokio::spawn(async move {
-            // An error says that the queue is away; everything is looked at again.
-            let _ = work(&*queue, chores, round, &metrics, &figures).await;
-        });
-        *self.busy.lock().unwrap_or_else(PoisonError::into_inner) = Some(work);
+        if round || !chores.is_empty() {
+            let (queue, metrics) = (self.queue.clone(), self.metrics.clone());
+            self.work = Some(tokio::spawn(async move { work(&*queue, chores, round, &metrics).await }));
+        }
         awake
     }
 
+    /// Takes over what the last lot of work found, if it has ended.
+    fn is_busy(&mut self, lanes: &mut HashMap<EndpointRef, Lane>) -> bool {
+        match self.work.as_mut().map(futures::FutureExt::now_or_never) {
+            Some(None) => return true,
+            Some(Some(Ok(Ok(figures)))) => self.figures = figures,
+            // The queue was away: whatever was to be done is found again.
+            Some(Some(_)) => lanes.values_mut().for_each(|lane| lane.seen = None),
+            None => {}
+        }
+        self.work = None;
+        false
+    }
+
     fn chores(&mut self, lanes: &mut HashMap<EndpointRef, Lane>, now: Instant) -> (Vec<Chore>, Vec<EndpointRef>) {
-        let figures = std::mem::take(&mut *self.figures.lock().unwrap_or_else(PoisonError::into_inner));
+        let figures = std::mem::take(&mut self.figures);
         let snapshot = self.store.load_full();
         let (mut chores, mut awake) = (Vec::new(), Vec::new());
         for EndpointFigures { endpoint, .. } in figures.iter().filter(|figures| figures.queued.messages > 0) {
-            match present(&snapshot, endpoint) {
-                Some(found) => {
+            match (present(&snapshot, endpoint), lanes.get_mut(endpoint)) {
+                (Some(found), Some(lane)) => {
                     self.missing.remove(endpoint);
-                    // It has none yet where all of its messages were stored as held, or came before the records did.
-                    let lane = lanes.entry(endpoint.clone()).or_insert_with(|| Lane::new(endpoint));
                     if self.is_to_be_released(&snapshot, endpoint, found, lane, now) {
                         chores.push(Chore::Release(endpoint.clone()));
                         awake.push(endpoint.clone());
                     }
                 }
-                None if self.is_gone(&snapshot, endpoint, now) => {
+                // It was away, and is here again.
+                (Some(_), None) => awake.push(endpoint.clone()),
+                (None, _) if self.is_gone(&snapshot, endpoint, now) => {
                     self.missing.remove(endpoint);
+                    self.reviewed.remove(endpoint);
                     chores.push(Chore::Bury(endpoint.clone()));
                 }
-                None => {}
+                (None, _) => {}
             }
         }
-        // For the next tick; a round renews them.
-        *self.figures.lock().unwrap_or_else(PoisonError::into_inner) = figures;
+        self.figures = figures;
         lanes.retain(|endpoint, lane| !lane.is_idle() || present(&snapshot, endpoint).is_some());
         (chores, awake)
     }
@@ -166,8 +173,7 @@ async fn work(
     chores: Vec<Chore>,
     round: bool,
     metrics: &Hooks,
-    figures: &Mutex<Vec<EndpointFigures>>,
-) -> Result<(), Unavailable> {
+) -> Result<Vec<EndpointFigures>, Unavailable> {
     let now = Timestamp::now();
     for chore in chores {
         match chore {
@@ -177,12 +183,8 @@ async fn work(
             Chore::Bury(endpoint) => {
                 let count = queue.bury(&endpoint, Label::from(DELETED), now).await?;
                 metrics.dead_letters(DELETED, count);
-                tracing::info!(
-                    namespace = &*endpoint.namespace,
-                    webhook = &*endpoint.name,
-                    count,
-                    "its messages are dead letters"
-                );
+                let (namespace, webhook) = (&*endpoint.namespace, &*endpoint.name);
+                tracing::info!(namespace, webhook, count, "a Webhook is gone: its messages are dead letters");
             }
         }
     }
@@ -194,6 +196,5 @@ async fn work(
     let oldest = found.iter().filter_map(|figures| figures.oldest).min();
     let age = oldest.map_or(0, |oldest| now.duration_since(oldest).as_secs().try_into().unwrap_or(0));
     metrics.queue(messages, age);
-    *figures.lock().unwrap_or_else(PoisonError::into_inner) = found;
-    Ok(())
+    Ok(found)
 }

@@ -19,7 +19,7 @@ const RETRY_AFTER: u64 = 5;
 
 /// What became of a post.
 #[derive(Debug)]
-pub(super) enum Answer {
+pub(in crate::http) enum Answer {
     /// On disk.
     Stored(Vec<MessageId>),
     /// On disk already, as this one.
@@ -84,7 +84,7 @@ impl Answer {
         }
     }
 
-    fn status(&self) -> StatusCode {
+    pub(in crate::http) fn status(&self) -> StatusCode {
         match self {
             Self::Stored(_) | Self::Duplicate(_) | Self::Filtered => StatusCode::OK,
             Self::Handshake(answer) => answer.status,
@@ -103,7 +103,7 @@ impl Answer {
     }
 
     /// The error of a refusal and its description. Neither quotes anything that was sent.
-    fn problem(&self) -> (&'static str, Cow<'static, str>) {
+    pub(in crate::http) fn problem(&self) -> (&'static str, Cow<'static, str>) {
         let (error, description) = match self {
             Self::Unknown => ("not_found", "there is no such webhook"),
             Self::Method => ("invalid_request", "use POST"),

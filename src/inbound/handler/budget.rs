@@ -14,17 +14,21 @@ use cel::{
 use super::{meter, pattern::Pattern, shape::Shape};
 
 /// Of all expressions over all events of one post. A unit is about a nanosecond, or a byte of memory.
-pub(super) const BUDGET: u64 = 25_000_000;
+pub(super) const BUDGET: u64 = 30_000_000;
 /// Evaluating one part of an expression.
 const PART: u64 = 100;
 /// Looking at, or copying, one value in a list or map.
 const VALUE: u64 = 100;
-/// As [`VALUE`], for what a map takes besides its elements: a table of hashes, and a seed for them.
+/// What a map takes besides its keys and values: a table of hashes, and a seed for them.
 const MAP: u64 = 200;
+/// What a pair in it takes besides key and value: hashing, and sorting where it is written.
+const PAIR: u64 = 200;
 /// One byte of a text through an automaton.
 const MATCHED_BYTE: u64 = 2;
-/// One byte of a text that is read as something else. Durations are the worst: as many parts as anyone likes.
-const READ_BYTE: u64 = 16;
+/// One byte of a text that is read as a number or a time. Much of it is making the error.
+const READ_BYTE: u64 = 32;
+/// No number and no time is longer.
+const MAX_READ_BYTES: u64 = 128;
 
 type Result<T> = core::result::Result<T, ExecutionError>;
 type Native = Box<dyn for<'a, 'v> Fn(&mut FunctionContext<'a, 'v>) -> Result<CowVal<'a, 'v>> + Send + Sync>;
@@ -63,7 +67,8 @@ impl Budget {
         if left == 0 { Err(ExecutionError::function_error("budget", "exhausted")) } else { Ok(()) }
     }
 
-    fn pay(&self, value: &dyn Val) -> Result<()> {
+    /// Takes off a value with all that is in it.
+    pub(super) fn pay(&self, value: &dyn Val) -> Result<()> {
         let left = weighed(value, self.0.load(Ordering::Relaxed));
         self.0.store(left, Ordering::Relaxed);
         self.spend(0)
@@ -166,7 +171,12 @@ fn pay_text(budget: &Budget, value: &dyn Val) -> Result<()> {
 }
 
 fn pay_read(budget: &Budget, value: &dyn Val) -> Result<()> {
-    budget.spend(text_length(value).saturating_mul(READ_BYTE))
+    let length = text_length(value);
+    if length > MAX_READ_BYTES {
+        let message = "number or time";
+        return Err(ExecutionError::UnexpectedType { got: "string".to_owned(), want: message.to_owned() });
+    }
+    budget.spend(length.saturating_mul(READ_BYTE))
 }
 
 fn text_length(value: &dyn Val) -> u64 {
@@ -206,7 +216,7 @@ fn weighed(value: &dyn Val, mut left: u64) -> u64 {
             if left == 0 {
                 break;
             }
-            left = weighed(value.as_ref(), weighed(key.inner(), left));
+            left = weighed(value.as_ref(), weighed(key.inner(), left.saturating_sub(PAIR)));
         }
     }
     left

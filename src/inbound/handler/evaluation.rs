@@ -64,7 +64,10 @@ impl<'v> Evaluation<'v> {
         read: fn(&dyn Val) -> Result<T, String>,
     ) -> Result<T, Failure> {
         self.budget.begin(expression.parts);
-        let value = CelValue::resolve_val(&expression.root, &self.context);
+        let value = CelValue::resolve_val(&expression.root, &self.context).and_then(|value| {
+            self.budget.pay(value.as_ref())?;
+            Ok(value)
+        });
         let result = value.map_err(|error| explained(&error, expression)).and_then(|value| read(value.as_ref()));
         if self.budget.is_exhausted() {
             return Err(too_expensive());

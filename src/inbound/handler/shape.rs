@@ -9,7 +9,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visi
 pub(super) struct Shape {
     /// Elements of the longest list or map.
     pub(super) longest: usize,
-    /// Values of all kinds, keys of maps not counted.
+    /// Values of all kinds, keys of maps as well.
     pub(super) values: usize,
     /// Maps among them.
     pub(super) maps: usize,
@@ -84,24 +84,13 @@ impl<'de> Visitor<'de> for Count<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         let mut elements = 0;
-        while map.next_key_seed(Key)?.is_some() {
+        while map.next_key_seed(Count(self.0))?.is_some() {
             map.next_value_seed(Count(self.0))?;
             elements += 1;
         }
         self.0.saw(elements);
         self.0.maps += 1;
         Ok(())
-    }
-}
-
-/// A key, which is not counted.
-struct Key;
-
-impl<'de> DeserializeSeed<'de> for Key {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_str(Count(&mut Shape::default()))
     }
 }
 
@@ -116,8 +105,8 @@ mod tests {
             (r#""a""#, 0, 1, 0),
             ("[]", 0, 1, 0),
             ("[1,[2,3,4],-1.5e3]", 3, 7, 0),
-            (r#"{"a":{"b":true},"c":[]}"#, 2, 4, 2),
-            (r#"{"a":1,"a":2}"#, 2, 3, 1),
+            (r#"{"a":{"b":true},"c":[]}"#, 2, 7, 2),
+            (r#"{"a":1,"a":2}"#, 2, 5, 1),
         ] {
             assert_eq!(Shape::of(json.as_bytes()).unwrap(), Shape { longest, values, maps }, "{json}");
         }

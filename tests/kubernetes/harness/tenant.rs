@@ -6,16 +6,16 @@ use control_plane::{AuditEvent, Mark};
 use k8s_openapi::api::{core::v1::Secret, events::v1::Event};
 use kube::{
     Api, Client,
-    api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams},
+    api::{DynamicObject, ListParams, Patch, PatchParams},
     core::{ApiResource, GroupVersionKind},
 };
 use serde_json::{Value, json};
 use snaphook::{
-    crd::{AppCredential, condition::ConditionStatus},
-    record::{self, ClientRecord, SecretHash},
+    crd::AppCredential,
+    record::{ClientRecord, SecretHash},
 };
 
-use super::{Controller, Plane, quiet, shared_controller, until, until_some};
+use super::{Controller, Plane, quiet, shared_controller, until_some};
 
 /// A namespace with a controller that looks after it.
 pub(crate) struct Tenant<'a> {
@@ -73,12 +73,13 @@ impl<'a> Tenant<'a> {
         Api::namespaced(self.client.clone(), &self.realm)
     }
 
-    /// `kubectl apply --server-side` of `AppCredential`s and Secrets, without the start of a `kubectl`.
+    /// `kubectl apply --server-side` of resources and Secrets, without the start of a `kubectl`.
     pub(crate) async fn apply(&self, yaml: &str) {
         for document in yaml.split("\n---\n") {
             let mut object: Value = serde_yaml::from_str(document).unwrap();
             let (group, version) = match object["kind"].as_str() {
-                Some("AppCredential") => ("snaphook.dev", "v1alpha1"),
+                Some("AppCredential" | "Webhook" | "WebhookCredential") => ("snaphook.dev", "v1alpha1"),
+                Some("Ingress") => ("networking.k8s.io", "v1"),
                 _ => ("", "v1"),
             };
             let kind = GroupVersionKind::gvk(group, version, object["kind"].as_str().unwrap());
@@ -93,7 +94,7 @@ impl<'a> Tenant<'a> {
 
     /// `kubectl patch --type merge` of an `AppCredential`.
     pub(crate) async fn patch(&self, name: &str, patch: &Value) {
-        self.resources().patch(name, &PatchParams::default(), &Patch::Merge(patch)).await.unwrap();
+        self.of::<AppCredential>().patch(name, patch).await;
     }
 
     /// `kubectl patch --type merge` of a Secret, as the field manager `someone`.
@@ -104,48 +105,27 @@ impl<'a> Tenant<'a> {
 
     /// `kubectl delete`: returns when the resource is gone.
     pub(crate) async fn delete(&self, name: &str) {
-        self.resources().delete(name, &DeleteParams::default()).await.unwrap();
-        until(&format!("{name} is gone"), || async { self.resources().get_opt(name).await.unwrap().is_none() }).await;
+        self.of::<AppCredential>().delete(name).await;
     }
 
     /// Waits until a resource looks as wanted.
     pub(crate) async fn when(&self, name: &str, what: &str, wanted: impl Fn(&AppCredential) -> bool) -> AppCredential {
-        let mut last = None;
-        let deadline = std::time::Instant::now() + super::SOON;
-        loop {
-            if let Some(found) = self.resources().get_opt(name).await.unwrap() {
-                if wanted(&found) {
-                    return found;
-                }
-                last = found.status;
-            }
-            assert!(std::time::Instant::now() < deadline, "{name} is never {what}; its status: {last:#?}");
-            tokio::time::sleep(std::time::Duration::from_millis(40)).await;
-        }
+        self.of().when(name, what, wanted).await
     }
 
     /// Waits until a resource is `Ready` at its present generation.
     pub(crate) async fn ready(&self, name: &str) -> AppCredential {
-        self.when(name, "ready", |found| condition(found, "Ready", ConditionStatus::True).is_some()).await
+        self.of().ready(name).await
     }
 
     /// Waits until a resource is `Stalled` for a reason, and returns the message.
     pub(crate) async fn stalled(&self, name: &str, reason: &str) -> String {
-        self.refused(name, "Stalled", reason).await
+        self.of::<AppCredential>().refused(name, "Stalled", reason).await
     }
 
     /// Waits until a resource is `Reconciling` for a reason, and returns the message.
     pub(crate) async fn waiting(&self, name: &str, reason: &str) -> String {
-        self.refused(name, "Reconciling", reason).await
-    }
-
-    async fn refused(&self, name: &str, type_: &str, reason: &str) -> String {
-        let fits = |found: &AppCredential| {
-            condition(found, type_, ConditionStatus::True).is_some_and(|(found, _)| found == reason)
-                && condition(found, "Ready", ConditionStatus::False).is_some()
-        };
-        let found = self.when(name, &format!("{type_} for {reason}"), fits).await;
-        condition(&found, type_, ConditionStatus::True).unwrap().1
+        self.of::<AppCredential>().refused(name, "Reconciling", reason).await
     }
 
     pub(crate) async fn secret(&self, name: &str) -> Secret {
@@ -162,12 +142,11 @@ impl<'a> Tenant<'a> {
     }
 
     pub(crate) fn record_name(&self, name: &str) -> String {
-        record::secret_name("AppCredential", &self.namespace, name)
+        self.of::<AppCredential>().record_name(name)
     }
 
     pub(crate) async fn record(&self, name: &str) -> Option<ClientRecord> {
-        let secret = self.records().get_opt(&self.record_name(name)).await.unwrap()?;
-        Some(record::parse(&secret.data.unwrap()[record::DATA_KEY].0).unwrap())
+        self.of::<AppCredential>().record(name).await
     }
 
     /// Waits until a record looks as wanted.
@@ -177,7 +156,7 @@ impl<'a> Tenant<'a> {
         what: &str,
         wanted: impl Fn(&ClientRecord) -> bool,
     ) -> ClientRecord {
-        until_some(what, || async { self.record(name).await.filter(|record| wanted(record)) }).await
+        self.of::<AppCredential>().record_when(name, what, wanted).await
     }
 
     /// Events about a resource.
@@ -239,15 +218,6 @@ impl<'a> Tenant<'a> {
 /// A request of a controller, not of a test, kubectl or the control plane itself.
 fn is_controller(event: &AuditEvent) -> bool {
     event.user.ends_with(":snaphook-controller")
-}
-
-/// Reason and message of a condition that has this status at the resource's present generation.
-pub(crate) fn condition(resource: &AppCredential, type_: &str, status: ConditionStatus) -> Option<(String, String)> {
-    let report = resource.status.as_ref()?;
-    let current = |generation: Option<i64>| generation == resource.metadata.generation;
-    let found = report.conditions.iter().find(|it| it.type_ == type_ && it.status == status)?;
-    (current(report.observed_generation) && current(Some(found.observed_generation)))
-        .then(|| (found.reason.clone(), found.message.clone()))
 }
 
 /// A value in a Secret, or nothing.

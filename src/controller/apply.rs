@@ -6,40 +6,33 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 
 use super::{
-    Depth, Observed,
-    build::{self, Consumer},
-    fetch::{self, ObjectVersion},
-    status::Note,
+    consumer::Consumer,
+    fetch::{Depth, ObjectVersion, Observed, StoredRecord},
+    report::Note,
+    steps::{StatusOf, Steps},
 };
-use crate::{
-    crd::{AppCredential, AppCredentialStatus},
-    record::ClientRecord,
-};
+use crate::crd::Kind;
 
 /// Where resources are read from and results go to: a Kubernetes cluster, or a directory under `snaphook dev`.
-pub trait World: Send + Sync {
+pub trait World<K: Steps>: Send + Sync {
     /// Looks at everything that the verdict on a resource depends on.
-    fn fetch(
-        &self,
-        resource: &AppCredential,
-        depth: Depth,
-    ) -> impl Future<Output = Result<Observed, ApplyError>> + Send;
+    fn fetch(&self, resource: &K, depth: Depth) -> impl Future<Output = Result<Observed<K>, ApplyError>> + Send;
     /// The very resource as it is now, or [`ApplyError::Going`].
-    fn read_again(&self, resource: &AppCredential) -> impl Future<Output = Result<AppCredential, ApplyError>> + Send;
+    fn read_again(&self, resource: &K) -> impl Future<Output = Result<K, ApplyError>> + Send;
     /// Makes deletion wait for [`World::delete_record`].
-    fn add_finalizer(&self, resource: &AppCredential) -> impl Future<Output = Result<(), ApplyError>> + Send;
+    fn add_finalizer(&self, resource: &K) -> impl Future<Output = Result<(), ApplyError>> + Send;
     /// Lets a deletion go on.
-    fn remove_finalizer(&self, resource: &AppCredential) -> impl Future<Output = Result<(), ApplyError>> + Send;
+    fn remove_finalizer(&self, resource: &K) -> impl Future<Output = Result<(), ApplyError>> + Send;
     /// Makes a record that does not exist yet.
-    fn create_record(&self, record: &ClientRecord) -> impl Future<Output = Result<ObjectVersion, ApplyError>> + Send;
+    fn create_record(&self, record: &K::Record) -> impl Future<Output = Result<ObjectVersion, ApplyError>> + Send;
     /// Changes a record that is still as it was seen.
     fn update_record(
         &self,
-        record: &ClientRecord,
+        record: &K::Record,
         seen: &ObjectVersion,
     ) -> impl Future<Output = Result<ObjectVersion, ApplyError>> + Send;
     /// Removes the record of this very resource, if there is one.
-    fn delete_record(&self, resource: &AppCredential) -> impl Future<Output = Result<(), ApplyError>> + Send;
+    fn delete_record(&self, resource: &K) -> impl Future<Output = Result<(), ApplyError>> + Send;
     /// Makes a Secret for an app that does not exist yet.
     fn create_consumer(&self, consumer: &Consumer) -> impl Future<Output = Result<(), ApplyError>> + Send;
     /// Changes a Secret for an app that is still as it was seen. Returns whether anything had to change.
@@ -51,13 +44,9 @@ pub trait World: Send + Sync {
     /// Removes a Secret of ours that is still as it was seen.
     fn delete_consumer(&self, seen: &Secret) -> impl Future<Output = Result<(), ApplyError>> + Send;
     /// Reports.
-    fn write_status(
-        &self,
-        resource: &AppCredential,
-        status: &AppCredentialStatus,
-    ) -> impl Future<Output = Result<(), ApplyError>> + Send;
+    fn write_status(&self, resource: &K, status: &StatusOf<K>) -> impl Future<Output = Result<(), ApplyError>> + Send;
     /// Tells people of a transition. A note that is lost harms nothing.
-    fn publish(&self, resource: &AppCredential, note: &Note) -> impl Future<Output = ()> + Send;
+    fn publish(&self, resource: &K, note: &Note) -> impl Future<Output = ()> + Send;
 }
 
 /// What kept a write from being done.
@@ -111,11 +100,11 @@ impl ApplyError {
 }
 
 /// Everything that one run wants done.
-pub struct Plan {
+pub struct Plan<K: Steps> {
     /// The record and the Secret.
-    pub writes: Writes,
+    pub writes: Writes<K>,
     /// The report when they are done.
-    pub status: AppCredentialStatus,
+    pub status: StatusOf<K>,
     /// The transitions.
     pub notes: Vec<Note>,
     /// When to look again.
@@ -125,20 +114,30 @@ pub struct Plan {
 }
 
 /// What to do with the record and the Secret.
-pub enum Writes {
+pub enum Writes<K: Steps> {
     /// Bring both to what the spec says.
-    All(Box<Desired>),
-    /// Leave the Secret, and take from the spec only what ends tokens.
-    Restrict(Box<ClientRecord>),
-    /// Remove the record: with it, neither this client nor the one that its id belongs to would get tokens.
+    All(Box<Desired<K>>),
+    /// Leave the Secret, and take from the spec only what takes something away.
+    Restrict(Box<K::Record>),
+    /// Remove the record: another has what it claims, and the server would serve neither.
     Withdraw,
     /// Leave both.
     Nothing,
 }
 
-pub use build::Desired;
+/// What has to be written.
+pub struct Desired<K: Steps> {
+    /// First.
+    pub record: K::Record,
+    /// Second.
+    pub consumer: Consumer,
+    /// Third, where it differs from the first.
+    pub settled: K::Record,
+    /// Secrets of ours under former names, to be deleted.
+    pub outdated_consumers: Vec<String>,
+}
 
-impl Plan {
+impl<K: Steps> Plan<K> {
     /// A refusal of something new may only mean that a cache has not seen enough.
     #[must_use]
     pub fn needs_no_closer_look(&self) -> bool {
@@ -147,9 +146,9 @@ impl Plan {
 
     /// Whether carrying it out would write anything.
     #[must_use]
-    pub fn writes_anything(&self, resource: &AppCredential, observed: &Observed) -> bool {
+    pub fn writes_anything(&self, resource: &K, observed: &Observed<K>) -> bool {
         let stored = observed.record.as_ref().and_then(|stored| stored.document.as_ref());
-        let record_differs = |record: &ClientRecord| stored.is_none_or(|stored| build::differs(stored, record));
+        let record_differs = |record: &K::Record| stored.is_none_or(|stored| K::differs(stored, record));
         let objects_differ = match &self.writes {
             Writes::All(desired) => {
                 record_differs(&desired.record)
@@ -167,19 +166,19 @@ impl Plan {
         objects_differ || self.status_differs(resource)
     }
 
-    fn status_differs(&self, resource: &AppCredential) -> bool {
-        resource.status.as_ref() != Some(&self.status)
+    fn status_differs(&self, resource: &K) -> bool {
+        resource.status() != Some(&self.status)
     }
 
     /// Does the writes that make a difference.
     ///
     /// # Errors
     /// The first write that could not be done.
-    pub async fn carry_out<W: World>(
+    pub async fn carry_out<W: World<K>>(
         self,
         world: &W,
-        resource: &AppCredential,
-        observed: &Observed,
+        resource: &K,
+        observed: &Observed<K>,
     ) -> Result<Option<Timestamp>, ApplyError> {
         match &self.writes {
             Writes::All(desired) => write_all(world, resource, observed, desired).await?,
@@ -199,11 +198,11 @@ impl Plan {
     }
 }
 
-async fn write_all<W: World>(
+async fn write_all<K: Steps, W: World<K>>(
     world: &W,
-    resource: &AppCredential,
-    observed: &Observed,
-    desired: &Desired,
+    resource: &K,
+    observed: &Observed<K>,
+    desired: &Desired<K>,
 ) -> Result<(), ApplyError> {
     if !has_finalizer(resource) {
         world.add_finalizer(resource).await?;
@@ -220,30 +219,34 @@ async fn write_all<W: World>(
 }
 
 /// A record as it is known to be stored.
-struct Seen<'a> {
-    document: Option<&'a ClientRecord>,
+struct Seen<'a, R> {
+    document: Option<&'a R>,
     version: ObjectVersion,
 }
 
-impl<'a> Seen<'a> {
-    fn of(stored: &'a fetch::StoredRecord) -> Self {
+impl<'a, R> Seen<'a, R> {
+    fn of(stored: &'a StoredRecord<R>) -> Self {
         Self { document: stored.document.as_ref(), version: stored.version.clone() }
     }
 }
 
-async fn write_record<W: World>(
+async fn write_record<K: Steps, W: World<K>>(
     world: &W,
-    seen: Option<Seen<'_>>,
-    wanted: &ClientRecord,
+    seen: Option<Seen<'_, K::Record>>,
+    wanted: &K::Record,
 ) -> Result<ObjectVersion, ApplyError> {
     match seen {
         None => world.create_record(wanted).await,
-        Some(Seen { document: Some(document), version }) if !build::differs(document, wanted) => Ok(version),
+        Some(Seen { document: Some(document), version }) if !K::differs(document, wanted) => Ok(version),
         Some(Seen { version, .. }) => world.update_record(wanted, &version).await,
     }
 }
 
-async fn write_consumer<W: World>(world: &W, observed: &Observed, wanted: &Consumer) -> Result<(), ApplyError> {
+async fn write_consumer<K: Steps, W: World<K>>(
+    world: &W,
+    observed: &Observed<K>,
+    wanted: &Consumer,
+) -> Result<(), ApplyError> {
     match observed.consumer(&wanted.name).or(observed.foreign.as_ref()) {
         None => world.create_consumer(wanted).await,
         // Labels and annotations that are no longer wanted show only in the managed fields, which caches do not keep.
@@ -256,6 +259,6 @@ pub const FINALIZER: &str = "snaphook.dev/record";
 
 /// Whether deletion waits for us.
 #[must_use]
-pub fn has_finalizer(resource: &AppCredential) -> bool {
-    resource.metadata.finalizers.iter().flatten().any(|finalizer| finalizer == FINALIZER)
+pub fn has_finalizer<K: Kind>(resource: &K) -> bool {
+    resource.meta().finalizers.iter().flatten().any(|finalizer| finalizer == FINALIZER)
 }

@@ -1,13 +1,15 @@
-//! Flow 1, the way out: `kubectl delete` returns when the record, and with it every token, is gone. Needs no valid spec.
+//! Flow 1, the way out: `kubectl delete` returns when the record is gone, and with it what the server did for it. Needs no valid spec.
 
-use super::apply::{ApplyError, World, has_finalizer};
-use crate::crd::AppCredential;
+use super::{
+    apply::{ApplyError, World, has_finalizer},
+    steps::Steps,
+};
 
 /// Removes what lies outside the resource's namespace. Its Secret goes by its owner reference, or stays with `Retain`.
 ///
 /// # Errors
 /// What kept the record or the finalizer; the next run starts over.
-pub async fn cleanup<W: World>(world: &W, resource: &AppCredential) -> Result<(), ApplyError> {
+pub async fn cleanup<K: Steps, W: World<K>>(world: &W, resource: &K) -> Result<(), ApplyError> {
     if !has_finalizer(resource) {
         return Ok(());
     }

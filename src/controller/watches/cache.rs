@@ -1,0 +1,121 @@
+//! Flow 1: one watch: what it keeps in memory, and how it goes on when the API server does not answer.
+
+use std::{ops::Deref, sync::Arc};
+
+use futures::{Stream, StreamExt as _, TryStreamExt as _, future};
+use kube::{
+    Api, Resource,
+    runtime::{
+        WatchStreamExt as _,
+        reflector::{self, Store},
+        utils::Backoff,
+        watcher,
+    },
+};
+use serde::de::DeserializeOwned;
+use tokio::sync::SetOnce;
+
+/// Load balancers cut connections that are silent for four minutes.
+const WATCH_SECONDS: u32 = 110;
+
+pub(super) fn config() -> watcher::Config {
+    watcher::Config::default().timeout(WATCH_SECONDS)
+}
+
+/// Quick at first, and never slower than an API server that restarts: everybody waits for it.
+#[derive(Default)]
+struct WatchBackoff(u32);
+
+impl Iterator for WatchBackoff {
+    type Item = std::time::Duration;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.0 = (self.0 + 1).min(5);
+        let jitter = u64::from(rand::random::<u8>());
+        Some(std::time::Duration::from_millis(100 * 2_u64.pow(self.0) + jitter))
+    }
+}
+
+impl Backoff for WatchBackoff {
+    fn reset(&mut self) {
+        self.0 = 0;
+    }
+}
+
+/// What a watch has seen.
+#[derive(Clone)]
+pub struct Cache<K: Resource<DynamicType = ()> + Clone + 'static> {
+    store: Store<K>,
+    listed: Listed,
+}
+
+/// Set when everything that there is was seen once. A store's own `wait_until_ready` wakes only the last who waits for it.
+pub type Listed = Arc<SetOnce<()>>;
+
+impl<K: Resource<DynamicType = ()> + Clone + 'static> Cache<K> {
+    /// Whether everything that there is was seen once.
+    #[must_use]
+    pub fn listed(&self) -> &Listed {
+        &self.listed
+    }
+}
+
+impl<K: Resource<DynamicType = ()> + Clone + 'static> Deref for Cache<K> {
+    type Target = Store<K>;
+
+    fn deref(&self) -> &Store<K> {
+        &self.store
+    }
+}
+
+/// A watch that fills a cache, and its events. `trim` drops what we never read.
+pub(super) fn watch<K>(
+    api: Api<K>,
+    config: watcher::Config,
+    what: &'static str,
+    trim: fn(&mut K),
+) -> (Cache<K>, impl Stream<Item = watcher::Event<K>> + Send + 'static)
+where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug + Send + Sync + 'static,
+{
+    let (store, writer) = reflector::store();
+    let cache = Cache { store, listed: Listed::default() };
+    let listed = cache.listed.clone();
+    let events = watcher(api, config).backoff(WatchBackoff::default()).modify(trim).reflect(writer);
+    let events = events.inspect_ok(move |event| {
+        if matches!(event, watcher::Event::InitDone) {
+            // Not the first time after a break.
+            let _ = listed.set(());
+        }
+    });
+    (cache, loud(events, what))
+}
+
+/// Errors are said once until the watch is well again; the watch itself goes on.
+fn loud<K: Send + 'static>(
+    events: impl Stream<Item = watcher::Result<watcher::Event<K>>> + Send + 'static,
+    what: &'static str,
+) -> impl Stream<Item = watcher::Event<K>> + Send + 'static {
+    let mut failing = false;
+    events.filter_map(move |event| {
+        let event = match event {
+            // It has not asked anything yet.
+            Ok(event @ watcher::Event::Init) => Some(event),
+            Ok(event) => {
+                if failing {
+                    tracing::info!(what, "the watch is well again");
+                }
+                failing = false;
+                Some(event)
+            }
+            Err(error) => {
+                if !failing {
+                    tracing::warn!(what, error = &error as &dyn std::error::Error, "a watch failed; trying again");
+                }
+                failing = true;
+                None
+            }
+        };
+        future::ready(event)
+    })
+}

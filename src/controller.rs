@@ -22,5 +22,7 @@ pub mod run;
 pub mod secrets;
 pub mod signing_keys;
 pub mod steps;
+pub mod versions;
 pub mod watches;
+pub mod webhook;
 pub mod webhook_credential;

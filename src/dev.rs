@@ -4,23 +4,27 @@
 //! |---|---|
 //! | what users apply | [`manifests`]: the YAML files directly in DIR, read through [`yaml`] |
 //! | the API server's admission | [`admission`]: defaults, the CRD's schema and rules, uid and generation |
-//! | stored resources with their status | [`objects`]: `.snaphook/status` |
+//! | stored resources with their status | [`objects`], those of all kinds in [`resources`]: `.snaphook/status` |
 //! | Secrets, as Pods see them mounted | [`mounts`]: `.snaphook/secrets` |
 //! | record Secrets | [`records`]: `.snaphook/records`, served from there by the very same server |
-//! | the steps' view of all this | [`world`] |
+//! | the steps' view of all this | [`world`], and what only one kind depends on: [`around`] |
 //! | watches and the driver | [`run`] |
 //! | `kubectl get`, Events | [`console`] |
 
 pub mod admission;
+pub mod around;
 pub mod console;
 pub mod layout;
 pub mod manifests;
 pub mod mounts;
 pub mod objects;
 pub mod records;
+pub mod resources;
 pub mod run;
 pub mod world;
 pub mod yaml;
 
 /// Namespace and name.
 pub type Key = (String, String);
+/// The resource of a kind.
+pub type Named = (&'static str, Key);

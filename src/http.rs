@@ -142,8 +142,8 @@ impl Server {
         let mut router = if tokens { router::tokens(app.clone()) } else { router::nothing() };
         let mut intake = None;
         if let Some(queue) = hooks {
-            let metrics = app.metrics.hooks().clone();
-            let taking = intake.insert(Arc::new(Intake::new(queue, metrics, Timestamp::now()).await?));
+            let taking = Intake::new(queue, app.metrics.hooks().clone(), Timestamp::now()).await?;
+            let taking = intake.insert(Arc::new(taking));
             router = router.merge(router::hooks(Hooks { app: app.clone(), intake: taking.clone() }));
         }
         Ok(Self { app, router, config, public, probes, tls, intake })

@@ -3,20 +3,24 @@
 use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
+use futures::FutureExt as _;
+use tokio::{sync::oneshot, time::timeout};
 
+use super::hooks::Hooks;
 use crate::{
-    crd::{app_credential_crd, check::Checker},
+    delivery::egress::Guard,
     dev::{
+        admission::Checkers,
         console::{Console, reachable},
         layout::Layout,
         manifests::CONFIG,
         run::{Configuration, Driver},
         world::Directory,
     },
-    http::{Config, Serve, Server, Stop},
+    http::{Admin, Config, Serve, Server, Stop},
     shutdown::Shutdown,
     store::{self, Store},
-    telemetry::logging,
+    telemetry::{logging, metrics::hooks::Hooks as HookMetrics},
 };
 
 const MAX_STALENESS: Duration = Duration::from_mins(5);
@@ -49,26 +53,66 @@ async fn work(args: Args) -> anyhow::Result<ExitCode> {
     let shutdown = Shutdown::on_signals().context("cannot listen for signals")?;
     let layout = Layout::open(&args.directory)?;
     let (directory, records) = (std::fs::canonicalize(&args.directory)?, layout.records());
+    let socket = layout.admin_socket();
+    let guard = Guard { exceptions: Vec::new(), loopback: true, forbidden: vec![args.listen.into()] };
+    let hooks = Hooks::with(&layout.queue(), socket.as_deref(), guard, None).await?;
     let world = Directory::open(layout)?;
     let store = Arc::new(Store::default());
-    let serve = Serve { tokens: true, hooks: None };
+    let serve = Serve { tokens: true, hooks: Some(hooks.queue()) };
     let server = Server::bind(server_config(args.listen), serve, store.clone()).await;
     let server = server.context("choose another address with --listen; port 0 takes a free one")?;
     let address = reachable(server.public_address()?);
     let configuration = Configuration::open(&directory, format!("http://{address}"))
         .with_context(|| directory.join(CONFIG).display().to_string())?;
-    let console = Console::new(&directory, address);
-    let driver = Driver::new(&directory, world, Checker::new(&app_credential_crd())?, configuration, console);
+    let console = Console::new(&directory, address, socket);
+    let driver = Driver::new(&directory, world, Checkers::new()?, configuration, console);
     let stop = async {
         shutdown.requested().await;
         Stop::AtOnce
     };
-    tokio::select! {
-        result = server.run(stop) => result?,
-        () = driver.run(store.clone()) => {}
-        () = store::dir::run(records, store, MAX_STALENESS) => {}
-    }
+    let delivery = Delivery::new(hooks, &server, store.clone());
+    let serve = Box::pin(async {
+        tokio::select! {
+            result = server.run(stop) => result.map_err(anyhow::Error::from),
+            () = driver.run(store.clone()) => Ok(()),
+            () = store::dir::run(records, store, MAX_STALENESS) => Ok(()),
+        }
+    });
+    delivery.beside(serve).await?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Deliveries, which begin with the server and end after it.
+struct Delivery {
+    hooks: Hooks,
+    metrics: HookMetrics,
+    admin: Option<Admin>,
+    store: Arc<Store>,
+}
+
+impl Delivery {
+    fn new(hooks: Hooks, server: &Server, store: Arc<Store>) -> Self {
+        let (metrics, admin) = (server.hook_metrics(), server.admin(hooks.queue()));
+        Self { hooks, metrics, admin, store }
+    }
+
+    /// Delivers for as long as the server serves.
+    async fn beside(self, serve: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+        let Self { hooks, metrics, admin, store } = self;
+        let (end, ended) = oneshot::channel::<()>();
+        let queue = hooks.queue();
+        let mut deliver = Box::pin(hooks.run(metrics, admin, store, ended.map(drop)));
+        let result = tokio::select! {
+            result = serve => result,
+            () = &mut deliver => return Ok(()),
+        };
+        drop(end);
+        // A receiver that does not answer keeps nobody waiting: its message is delivered after the next start.
+        if timeout(GRACE, deliver).await.is_err() {
+            queue.close().await;
+        }
+        result
+    }
 }
 
 fn server_config(listen: SocketAddr) -> Config {

@@ -43,7 +43,7 @@ pub struct HookArgs {
 pub struct Hooks {
     queue: Arc<Embedded>,
     egress: Egress,
-    socket: AdminSocket,
+    socket: Option<AdminSocket>,
 }
 
 impl Hooks {
@@ -54,23 +54,24 @@ impl Hooks {
     pub async fn open(args: &HookArgs, own: &[SocketAddr]) -> anyhow::Result<Self> {
         let forbidden = own.iter().copied().map(Forbidden::from).chain(of_the_cluster()).collect();
         let guard = Guard { exceptions: args.allow_egress.clone(), loopback: false, forbidden };
-        Self::with(&args.queue, &args.admin_socket, guard, args.egress_ca.as_deref()).await
+        Self::with(&args.queue, Some(&args.admin_socket), guard, args.egress_ca.as_deref()).await
     }
 
-    /// Opens the queue in a directory, for calls that `guard` allows, and listens on the socket of administration.
+    /// Opens the queue in a directory, for calls that `guard` allows, and listens on the socket of administration,
+    /// if there is to be one.
     ///
     /// # Errors
     /// As [`Self::open`].
     pub async fn with(
         directory: &Path,
-        socket: &Path,
+        socket: Option<&Path>,
         guard: Guard,
         authorities: Option<&Path>,
     ) -> anyhow::Result<Self> {
         let egress = Egress::new(guard, Resolver::system()?, Tls::new(authorities)?);
         let queue = Embedded::open(directory, Retention::default()).await?;
         // After the queue: who holds its lock may clear away what a predecessor left.
-        let socket = AdminSocket::bind(socket)?;
+        let socket = socket.map(AdminSocket::bind).transpose()?;
         Ok(Self { queue: Arc::new(queue), egress, socket })
     }
 
@@ -83,8 +84,8 @@ impl Hooks {
     /// Delivers and is administered until `stop`, and closes the queue.
     pub async fn run(self, metrics: Metrics, admin: Option<Admin>, store: Arc<Store>, stop: impl Future<Output = ()>) {
         let administer = async {
-            if let Some(admin) = admin {
-                admin.serve(self.socket).await;
+            if let Some((admin, socket)) = admin.zip(self.socket) {
+                admin.serve(socket).await;
             }
             pending::<()>().await;
         };

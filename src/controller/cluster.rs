@@ -65,6 +65,8 @@ pub struct Cluster {
     pub caches: Caches,
     /// The resources of every namespace that is looked after, also those of other lanes.
     pub all_resources: Arc<[Resources]>,
+    /// The records of every namespace that is looked after, also those of other lanes.
+    pub all_records: Arc<[Cache<Secret>]>,
     /// Publishes Events.
     pub recorder: Recorder,
     /// Who rewrites our Secrets.

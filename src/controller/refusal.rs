@@ -33,6 +33,16 @@ pub enum Reason {
     FieldNotAllowed,
     /// No call can have that value.
     ValueNotAllowed,
+    /// The secret is none for the kind of verification.
+    SecretNotUsable,
+    /// `spec.verification` is not what the server can judge by.
+    VerificationNotAllowed,
+    /// An expression of the handler is not CEL, or beyond its bounds.
+    ExpressionNotAllowed,
+    /// Messages may not be delivered to that URL.
+    TargetNotAllowed,
+    /// Another Webhook has the URL.
+    UrlTaken,
     /// Too many secrets work at the same time.
     TooManyVersions,
     /// The API server refused the write for good.
@@ -60,6 +70,11 @@ impl Reason {
             Self::SecretNotPrintable => "SecretNotPrintable",
             Self::FieldNotAllowed => "FieldNotAllowed",
             Self::ValueNotAllowed => "ValueNotAllowed",
+            Self::SecretNotUsable => "SecretNotUsable",
+            Self::VerificationNotAllowed => "VerificationNotAllowed",
+            Self::ExpressionNotAllowed => "ExpressionNotAllowed",
+            Self::TargetNotAllowed => "TargetNotAllowed",
+            Self::UrlTaken => "UrlTaken",
             Self::TooManyVersions => "TooManyVersions",
             Self::WriteRefused => "WriteRefused",
             Self::InvalidResource => "InvalidResource",

@@ -19,6 +19,10 @@ pub const READY: &str = "Ready";
 pub const RECONCILING: &str = "Reconciling";
 /// A person has to do something, after kstatus.
 pub const STALLED: &str = "Stalled";
+/// Calls are sent with the credential that is named.
+pub const AUTHENTICATED: &str = "Authenticated";
+/// Messages can be delivered to the Service that is named.
+pub const TARGET_RESOLVED: &str = "TargetResolved";
 /// How soon what no watch tells of is looked at again.
 pub const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(15);
 
@@ -106,8 +110,20 @@ pub type Words = (&'static str, &'static str, &'static str);
 pub const WORDS_OF_UNREADABLE: [Words; 2] =
     [(READY, "False", Reason::InvalidResource.as_str()), (STALLED, "True", Reason::InvalidResource.as_str())];
 
+const TYPES: [&str; 5] = [READY, RECONCILING, STALLED, AUTHENTICATED, TARGET_RESOLVED];
 /// Reasons of conditions that are no refusals.
-const REASONS: [&str; 3] = ["Active", "Revoked", "Expired"];
+const REASONS: [&str; 10] = [
+    "Active",
+    "Revoked",
+    "Expired",
+    "Inactive",
+    "CredentialFound",
+    "CredentialMissing",
+    "ServiceFound",
+    "ServiceNotFound",
+    "ServiceNotAllowed",
+    "ServicePortNotFound",
+];
 
 /// The conditions in words that this program knows: a status may say anything, and labels of metrics must stay few.
 #[must_use]
@@ -116,7 +132,7 @@ pub fn words(conditions: &[Condition]) -> Vec<Words> {
         return vec![(READY, ConditionStatus::Unknown.as_str(), "Pending")];
     }
     let known = conditions.iter().filter_map(|condition| {
-        let type_ = [READY, RECONCILING, STALLED].into_iter().find(|known| *known == condition.type_)?;
+        let type_ = TYPES.into_iter().find(|known| *known == condition.type_)?;
         Some((type_, condition.status.as_str(), known_reason(&condition.reason)))
     });
     known.collect()

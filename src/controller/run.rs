@@ -94,38 +94,58 @@ fn lanes(client: &Client, realm_namespace: &str, config: &Config, instance: &str
     } else {
         config.watch_namespaces.iter().map(|namespace| Some(namespace.as_str())).collect()
     };
-    let watched: Vec<_> = scopes.iter().map(|scope| resources(client, *scope)).collect();
-    let all_resources: Arc<[Resources]> = watched.iter().map(|(resources, _)| resources.clone()).collect();
+    let known: Vec<_> = scopes.iter().map(|scope| Known::watch(client, realm_namespace, *scope)).collect();
+    let all_resources: Arc<[Resources]> = known.iter().map(|known| known.resources.clone()).collect();
+    let all_records: Arc<[Cache<Secret>]> = known.iter().map(|known| known.records.clone()).collect();
     let reporter = Reporter { controller: "snaphook".into(), instance: Some(instance.to_owned()) };
     let recorder = Recorder::new(client.clone(), reporter);
-    let lane = |(scope, (resources, mut triggers)): (Option<&str>, (Resources, Vec<Triggers>))| {
-        let (records, of_records) = watches::records(client, realm_namespace, scope, resources.clone());
-        let (consumers, of_consumers) = watches::consumers(scoped(client, scope), resources.clone());
-        let (references, of_references) = watches::references(scoped(client, scope), resources.clone());
-        let namespaces = config.needs_namespace_labels().then(|| watches::namespaces(client, resources.clone()));
-        let (namespaces, of_namespaces) = namespaces.unzip();
-        triggers.extend([of_records, of_consumers, of_references].into_iter().chain(of_namespaces));
+    let lane = |(scope, known): (Option<&str>, Known)| {
+        let (caches, triggers) = known.and_secrets(client, config, scope);
         let cluster = Cluster {
             client: client.clone(),
             realm_namespace: realm_namespace.to_owned(),
-            caches: Caches { resources, records, consumers, references, namespaces },
+            caches,
             all_resources: all_resources.clone(),
+            all_records: all_records.clone(),
             recorder: recorder.clone(),
             contests: Contests::default(),
         };
         let metrics = metrics.clone();
         let work = Work { cluster, config: config.clone(), metrics, failures: Mutex::default() };
-        Lane { work: Arc::new(work), triggers: stream::select_all(triggers).boxed() }
+        Lane { work: Arc::new(work), triggers }
     };
-    scopes.into_iter().zip(watched).map(lane).collect()
+    scopes.into_iter().zip(known).map(lane).collect()
 }
 
-fn resources(client: &Client, scope: Option<&str>) -> (Resources, Vec<Triggers>) {
-    let (app_credentials, of_app_credentials) = watches::resources(scoped(client, scope), "AppCredentials");
-    let (webhooks, of_webhooks, of_their_credentials) = watches::webhooks(scoped(client, scope));
-    let (webhook_credentials, of_webhook_credentials) = watches::resources(scoped(client, scope), "WebhookCredentials");
-    let resources = Resources { app_credentials, webhooks, webhook_credentials };
-    (resources, vec![of_app_credentials, of_webhooks, of_webhook_credentials, of_their_credentials])
+/// What the lanes know of one another.
+struct Known {
+    resources: Resources,
+    records: Cache<Secret>,
+    triggers: Vec<Triggers>,
+}
+
+impl Known {
+    fn watch(client: &Client, realm_namespace: &str, scope: Option<&str>) -> Self {
+        let (app_credentials, of_app_credentials) = watches::resources(scoped(client, scope), "AppCredentials");
+        let (webhooks, of_webhooks, of_their_credentials) = watches::webhooks(scoped(client, scope));
+        let (webhook_credentials, of_webhook_credentials) =
+            watches::resources(scoped(client, scope), "WebhookCredentials");
+        let resources = Resources { app_credentials, webhooks, webhook_credentials };
+        let (records, of_records) = watches::records(client, realm_namespace, scope, resources.clone());
+        let triggers = vec![of_app_credentials, of_webhooks, of_webhook_credentials, of_their_credentials, of_records];
+        Self { resources, records, triggers }
+    }
+
+    /// The watches of a lane's own.
+    fn and_secrets(self, client: &Client, config: &Config, scope: Option<&str>) -> (Caches, Triggers) {
+        let Self { resources, records, mut triggers } = self;
+        let (consumers, of_consumers) = watches::consumers(scoped(client, scope), resources.clone());
+        let (references, of_references) = watches::references(scoped(client, scope), resources.clone());
+        let namespaces = config.needs_namespace_labels().then(|| watches::namespaces(client, resources.clone()));
+        let (namespaces, of_namespaces) = namespaces.unzip();
+        triggers.extend([of_consumers, of_references].into_iter().chain(of_namespaces));
+        (Caches { resources, records, consumers, references, namespaces }, stream::select_all(triggers).boxed())
+    }
 }
 
 fn scoped<K>(client: &Client, namespace: Option<&str>) -> Api<K>
@@ -139,11 +159,13 @@ impl Lane {
     async fn run(self) {
         let Self { work, triggers } = self;
         let (app_credentials, of_app_credentials) = mpsc::unbounded();
+        let (webhooks, of_webhooks) = mpsc::unbounded();
         let (webhook_credentials, of_webhook_credentials) = mpsc::unbounded();
         let sort = triggers.for_each(|trigger| {
             // A queue that is gone: so is everything here in a moment.
             let _ = match trigger.kind {
                 AppCredential::KIND => app_credentials.unbounded_send(trigger.object::<AppCredential>()).is_ok(),
+                Webhook::KIND => webhooks.unbounded_send(trigger.object::<Webhook>()).is_ok(),
                 WebhookCredential::KIND => {
                     webhook_credentials.unbounded_send(trigger.object::<WebhookCredential>()).is_ok()
                 }
@@ -151,8 +173,9 @@ impl Lane {
             };
             future::ready(())
         });
-        let drives = future::join(
+        let drives = future::join3(
             work.clone().drive::<AppCredential>(of_app_credentials),
+            work.clone().drive::<Webhook>(of_webhooks),
             work.clone().drive::<WebhookCredential>(of_webhook_credentials),
         );
         future::join3(sort, work.sweep(), drives).await;

@@ -3,6 +3,7 @@
 //! What is refused is reported with its place, and leaves the last good state: a refused resource as it was, and of a file with
 //! a mistake in it every resource that can no longer be found there.
 
+mod checkers;
 mod secret;
 
 use std::{
@@ -12,22 +13,22 @@ use std::{
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use kube::{Resource as _, ResourceExt as _};
 use serde_json::Value;
 
+pub use self::checkers::Checkers;
 use super::{
-    Key,
+    Key, Named,
     manifests::{Manifests, Parsed},
-    objects::{self, Objects},
+    objects,
+    resources::{Of, Resources},
     world::Declared,
     yaml::Document,
 };
 use crate::crd::{
-    AppCredential, GROUP, Kind as _,
+    AppCredential, GROUP, Kind, Webhook, WebhookCredential,
     check::{Checker, Place, Problem},
 };
 
-const KIND: &str = AppCredential::KIND;
 const API_VERSION: &str = "snaphook.dev/v1alpha1";
 const DEFAULT_NAMESPACE: &str = "default";
 
@@ -61,11 +62,15 @@ impl fmt::Display for Complaint {
 #[derive(Default)]
 pub struct Admitted {
     /// Resources to accept, with uid, generation and former status.
-    pub resources: Vec<AppCredential>,
+    pub app_credentials: Vec<AppCredential>,
+    /// The same.
+    pub webhooks: Vec<Webhook>,
+    /// The same.
+    pub webhook_credentials: Vec<WebhookCredential>,
     /// Secrets and namespaces.
     pub declared: Declared,
     /// Resources that the files name, accepted or not.
-    pub named: BTreeSet<Key>,
+    pub named: BTreeSet<Named>,
     /// Files with a mistake: what cannot be found there any more may still be meant.
     pub broken: BTreeSet<String>,
     /// Everything that was refused.
@@ -82,8 +87,8 @@ pub struct Admission {
 
 /// One look at all files.
 struct Look<'a> {
-    checker: &'a Checker,
-    objects: &'a Objects,
+    checkers: &'a Checkers,
+    resources: &'a Resources,
     now: Timestamp,
     admitted: Admitted,
     file: &'a str,
@@ -91,8 +96,14 @@ struct Look<'a> {
 
 impl Admission {
     /// Looks at every document.
-    pub fn admit(&mut self, manifests: &Manifests, checker: &Checker, objects: &Objects, now: Timestamp) -> Admitted {
-        let mut look = Look { checker, objects, now, admitted: Admitted::default(), file: "" };
+    pub fn admit(
+        &mut self,
+        manifests: &Manifests,
+        checkers: &Checkers,
+        resources: &Resources,
+        now: Timestamp,
+    ) -> Admitted {
+        let mut look = Look { checkers, resources, now, admitted: Admitted::default(), file: "" };
         let mut by_file = BTreeMap::new();
         for (file, parsed) in manifests.files() {
             look.file = file;
@@ -125,20 +136,33 @@ impl Look<'_> {
         let text = |field: &str| document.value.get(field).and_then(Value::as_str).unwrap_or_default();
         let (api_version, kind) = (text("apiVersion"), text("kind"));
         match (api_version, kind) {
-            (API_VERSION, KIND) => self.app_credential(document),
+            (API_VERSION, AppCredential::KIND) => {
+                let found = self.resource(document, &self.checkers.app_credential);
+                self.admitted.app_credentials.extend(found);
+            }
+            (API_VERSION, Webhook::KIND) => {
+                let found = self.resource(document, &self.checkers.webhook);
+                let found = found.filter(|webhook| self.has_url(document, webhook));
+                self.admitted.webhooks.extend(found);
+            }
+            (API_VERSION, WebhookCredential::KIND) => {
+                let found = self.resource(document, &self.checkers.webhook_credential);
+                self.admitted.webhook_credentials.extend(found);
+            }
             ("v1", "Secret") => self.secret(document),
             ("v1", "Namespace") => self.namespace(document),
             ("", _) | (_, "") => {
                 let message = "apiVersion, kind: Required value: a resource begins with both".into();
                 self.complain(document.line(&Place::default()), None, message);
             }
-            (_, KIND) => {
+            (_, AppCredential::KIND | Webhook::KIND | WebhookCredential::KIND) => {
                 let place = Place::default().child("apiVersion");
-                self.complain(document.line(&place), None, format!("apiVersion: of {KIND} is {API_VERSION}"));
+                self.complain(document.line(&place), None, format!("apiVersion: of {kind} is {API_VERSION}"));
             }
             _ if api_version.split_once('/').is_some_and(|(group, _)| group == GROUP) => {
                 let place = Place::default().child("kind");
-                let message = format!("kind: {API_VERSION} has no kind {kind:?}; known is {KIND}");
+                let known = [AppCredential::KIND, Webhook::KIND, WebhookCredential::KIND].join(", ");
+                let message = format!("kind: {API_VERSION} has no kind {kind:?}; known are {known}");
                 self.complain(document.line(&place), None, message);
             }
             ("v1", "List") => {
@@ -152,32 +176,47 @@ impl Look<'_> {
         }
     }
 
-    fn app_credential(&mut self, document: &Document) {
+    fn resource<K: Kind>(&mut self, document: &Document, checker: &Checker) -> Option<K>
+    where
+        Resources: Of<K>,
+    {
         let mut value = document.value.clone();
         let key = identify(&mut value);
-        let name = key.as_ref().map(|(namespace, name)| format!("{namespace}/{name}"));
+        let name = key.as_ref().map(|key| label(K::KIND, key));
         if let Some(key) = &key
-            && !self.admitted.named.insert(key.clone())
+            && !self.admitted.named.insert((K::KIND, key.clone()))
         {
-            let message = format!("metadata.name: another document declares this {KIND} as well; keep one of them");
-            return self.complain(document.line(&Place::parse("metadata.name")), name, message);
+            let message =
+                format!("metadata.name: another document declares this {} as well; keep one of them", K::KIND);
+            self.complain(document.line(&Place::parse("metadata.name")), name, message);
+            return None;
         }
-        let stored = key.as_ref().and_then(|key| self.objects.get(key));
-        let old = stored.and_then(|stored| serde_json::to_value(stored).ok());
-        let problems = self.checker.check(&value, old.as_ref());
-        if problems.is_empty() {
-            match serde_json::from_value::<AppCredential>(value) {
-                Ok(resource) => {
-                    let resource = admitted(resource, stored, self.file, self.now);
-                    self.admitted.resources.push(resource);
-                }
-                Err(_) => self.complain(document.line(&Place::default()), name, "does not fit the schema".into()),
-            }
-            return;
+        let stored: Option<K> = key.as_ref().and_then(|key| self.resources.of().get(key).cloned());
+        let old = stored.as_ref().and_then(|stored| serde_json::to_value(stored).ok());
+        let problems = checker.check(&value, old.as_ref());
+        for problem in &problems {
+            self.complain(document.line(&field_of(problem)), name.clone(), problem.to_string());
         }
-        for problem in problems {
-            self.complain(document.line(&field_of(&problem)), name.clone(), problem.to_string());
+        if !problems.is_empty() {
+            return None;
         }
+        let Ok(resource) = serde_json::from_value(value) else {
+            self.complain(document.line(&Place::default()), name, "does not fit the schema".into());
+            return None;
+        };
+        Some(admitted(resource, stored.as_ref(), self.file, self.now))
+    }
+
+    /// There are no Services without a cluster.
+    fn has_url(&mut self, document: &Document, webhook: &Webhook) -> bool {
+        if webhook.spec.delivery.service.is_none() {
+            return true;
+        }
+        let place = Place::parse("spec.delivery.service");
+        let message =
+            format!("{place}: there are no Services here; write spec.delivery.url, such as http://127.0.0.1:9000/");
+        self.complain(document.line(&place), Some(label(Webhook::KIND, &objects::key(webhook))), message);
+        false
     }
 
     fn secret(&mut self, document: &Document) {
@@ -225,10 +264,10 @@ fn field_of(problem: &Problem) -> Place {
 }
 
 /// As the API server would store it: what it hands out itself comes from the stored one.
-fn admitted(mut resource: AppCredential, stored: Option<&AppCredential>, file: &str, now: Timestamp) -> AppCredential {
-    let same_spec = stored.is_some_and(|stored| stored.spec == resource.spec);
+fn admitted<K: Kind>(mut resource: K, stored: Option<&K>, file: &str, now: Timestamp) -> K {
+    let same_spec = stored.is_some_and(|stored| spec(stored) == spec(&resource));
     let generation = stored.and_then(|stored| stored.meta().generation).unwrap_or_default();
-    resource.status = stored.and_then(|stored| stored.status.clone());
+    *resource.status_mut() = stored.and_then(|stored| stored.status().cloned());
     let metadata = resource.meta_mut();
     metadata.uid = stored.and_then(|stored| stored.meta().uid.clone()).or_else(|| Some(uuid()));
     metadata.creation_timestamp =
@@ -243,6 +282,10 @@ fn admitted(mut resource: AppCredential, stored: Option<&AppCredential>, file: &
     resource
 }
 
+fn spec<K: Kind>(resource: &K) -> Option<Value> {
+    serde_json::to_value(resource).ok()?.get_mut("spec").map(Value::take)
+}
+
 /// RFC 9562, version 4.
 fn uuid() -> String {
     let mut bytes = crate::random::bytes::<16>();
@@ -252,8 +295,8 @@ fn uuid() -> String {
     [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-")
 }
 
-/// `namespace/name`, for people.
+/// A resource, for people. The kind that most have needs no mention.
 #[must_use]
-pub fn label(resource: &AppCredential) -> String {
-    format!("{}/{}", resource.namespace().unwrap_or_default(), resource.name_any())
+pub fn label(kind: &str, (namespace, name): &Key) -> String {
+    if kind == AppCredential::KIND { format!("{namespace}/{name}") } else { format!("{kind} {namespace}/{name}") }
 }

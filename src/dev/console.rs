@@ -1,5 +1,9 @@
 //! Flow 1 without a cluster: what a person sees: at first what is there and how to try it, then one line for each change.
 
+mod app_credential;
+mod webhook;
+mod webhook_credential;
+
 use std::{
     collections::BTreeSet,
     fmt::Write as _,
@@ -11,14 +15,30 @@ use std::{
 use kube::ResourceExt as _;
 
 use super::{
-    admission::{Complaint, label},
+    admission::{self, Complaint},
     layout::STATE,
+    objects::key,
+    resources::{Of, Resources},
 };
 use crate::{
-    controller::{policy::INTROSPECT_SCOPE, report::Note},
-    crd::{AppCredential, app_credential::State, condition::ConditionStatus},
-    token::{INTROSPECTION_PATH, TOKEN_PATH},
+    controller::report::Note,
+    crd::{AppCredential, Condition, Kind, Report as _, Webhook, WebhookCredential, condition::ConditionStatus},
 };
+
+/// How a kind shows itself.
+pub trait Shown: Kind {
+    /// What is over once it is deleted.
+    const END: &'static str;
+
+    /// Its state in a word, where nothing is refused; absent before anything was made for it.
+    fn state(&self) -> Option<String>;
+    /// The lines below its name: what was made for it, and how to try it.
+    fn details(&self, console: &Console) -> String;
+    /// Whether its Secret outlives it.
+    fn leaves_secret(&self) -> bool {
+        false
+    }
+}
 
 /// Writes to standard output. That nobody reads it any more is no reason to end.
 #[derive(Debug)]
@@ -27,6 +47,8 @@ pub struct Console {
     directory: PathBuf,
     /// Where the server is reached.
     url: String,
+    /// The socket of administration.
+    socket: Option<PathBuf>,
     complaints: BTreeSet<Complaint>,
     ignored: BTreeSet<String>,
     trouble: Option<String>,
@@ -35,115 +57,86 @@ pub struct Console {
 impl Console {
     /// Nothing is printed yet.
     #[must_use]
-    pub fn new(directory: &Path, address: SocketAddr) -> Self {
+    pub fn new(directory: &Path, address: SocketAddr, socket: Option<PathBuf>) -> Self {
         Self {
             directory: directory.to_owned(),
             url: format!("http://{}", reachable(address)),
+            socket,
             complaints: BTreeSet::new(),
             ignored: BTreeSet::new(),
             trouble: None,
         }
     }
 
-    /// The first words, once tokens are served.
-    pub fn greet<'a>(&self, resources: impl Iterator<Item = &'a AppCredential>) {
-        let resources: Vec<_> = resources.collect();
+    /// The first words, once everything is served.
+    pub fn greet(&self, resources: &Resources) {
+        let app_credentials: Vec<AppCredential> = resources.of().iter().cloned().collect();
+        let webhook_credentials: Vec<WebhookCredential> = resources.of().iter().cloned().collect();
+        let webhooks: Vec<Webhook> = resources.of().iter().cloned().collect();
         let mut text = format!("\nServing {} from {}\n", self.url, self.directory.display());
-        for resource in &resources {
+        text.push_str(&self.blocks(&app_credentials));
+        text.push_str(&self.blocks(&webhook_credentials));
+        text.push_str(&self.blocks(&webhooks));
+        if webhooks.is_empty() || !app_credentials.is_empty() {
             text.push('\n');
-            text.push_str(&self.block(resource));
+            text.push_str(&app_credential::introspection(&app_credentials, self));
         }
-        text.push('\n');
-        text.push_str(&self.introspection(&resources));
+        if !webhooks.is_empty() {
+            text.push_str(&self.administration());
+        }
         text.push_str("\nEdits of the YAML files take effect at once. Ctrl-C ends.\n\n");
         print(&text);
     }
 
-    /// A credential, and how to get a token for it.
-    fn block(&self, resource: &AppCredential) -> String {
-        let status = resource.status.clone().unwrap_or_default();
-        let ready = status.conditions.iter().find(|condition| condition.type_ == "Ready");
-        let refused = ready.filter(|ready| ready.status != ConditionStatus::True);
-        let state = match (refused, status.state) {
-            (Some(refused), _) => format!("{}: {}", refused.reason, refused.message),
-            (None, Some(state)) => format!("{state:?}"),
-            (None, None) => "Pending".into(),
-        };
-        let mut text = format!("{}  {state}\n", label(resource));
-        if let (Some(client_id), Some(_)) = (&status.client_id, status.state) {
-            let secret = self.secret(resource);
-            let _ = write!(text, "  client id  {client_id}\n  Secret     {}\n", secret.display());
+    /// How to see what became of messages.
+    fn administration(&self) -> String {
+        match &self.socket {
+            Some(socket) => {
+                format!("\nWhat became of messages\n    cargo run -- deliveries --socket {}\n", quoted(socket))
+            }
+            None => "\nThe path of DIR leaves no room for a socket, so that `snaphook deliveries` cannot ask.\n".into(),
         }
-        if status.state == Some(State::Active) {
-            text.push_str(&self.token_request(resource));
+    }
+
+    fn blocks<K: Shown>(&self, resources: &[K]) -> String {
+        let mut text = String::new();
+        for resource in resources {
+            let state = match (refused(resource), resource.state()) {
+                (Some(refused), _) => format!("{}: {}", refused.reason, refused.message),
+                (None, Some(state)) => state,
+                (None, None) => "Pending".into(),
+            };
+            // A String takes everything.
+            let _ = write!(text, "\n{}  {state}\n{}", label(resource), resource.details(self));
         }
         text
     }
 
-    fn token_request(&self, resource: &AppCredential) -> String {
-        if resource.spec.secret_hash.is_some() {
-            return "  token      only you know the secret: send it as client_secret\n".into();
-        }
-        format!(
-            "  token\n    secret={}\n    token=$(curl -sS {}{TOKEN_PATH} -d grant_type=client_credentials \\\n      {} |\n      {EXTRACT}); echo \"$token\"\n",
-            quoted(&self.secret(resource)),
-            self.url,
-            authentication(resource),
-        )
-    }
-
-    /// How to check a token: by a credential that may.
-    fn introspection(&self, resources: &[&AppCredential]) -> String {
-        let may = |resource: &&&AppCredential| {
-            let active = resource.status.as_ref().is_some_and(|status| status.state == Some(State::Active));
-            let scopes = resource.spec.scopes.iter().flatten();
-            active && resource.spec.secret_hash.is_none() && scopes.into_iter().any(|scope| scope == INTROSPECT_SCOPE)
-        };
-        if resources.is_empty() {
-            return "There is no AppCredential yet: write one into a .yaml file there.\n".into();
-        }
-        let Some(resource) = resources.iter().find(may) else {
-            return format!(
-                "To check tokens, give an AppCredential the scope: spec.scopes: [\"{INTROSPECT_SCOPE}\"]\n"
-            );
-        };
-        format!(
-            "Check a token, as {}\n    secret={}\n    curl -sS {}{INTROSPECTION_PATH} -d token=\"$token\" \\\n      {}; echo\n",
-            label(resource),
-            quoted(&self.secret(resource)),
-            self.url,
-            authentication(resource),
-        )
-    }
-
-    fn secret(&self, resource: &AppCredential) -> PathBuf {
-        let name = resource.status.as_ref().and_then(|status| status.secret_name.clone()).unwrap_or_default();
+    /// Where the Secret for the app lies.
+    fn secret<K: Kind>(&self, resource: &K) -> PathBuf {
+        let name = resource.status().and_then(|status| status.secret_name().map(str::to_owned)).unwrap_or_default();
         self.directory.join(STATE).join("secrets").join(resource.namespace().unwrap_or_default()).join(name)
     }
 
     /// What happened to a resource.
-    pub fn note(&self, resource: &AppCredential, note: &Note) {
+    pub fn note<K: Kind>(&self, resource: &K, note: &Note) {
         let place =
             if note.reason == "Created" { format!(" in {}", self.secret(resource).display()) } else { String::new() };
         self.event(note.reason, &format!("{}  {}{place}", label(resource), note.message));
     }
 
     /// A resource changed in a way that no note tells.
-    pub fn updated(&self, resource: &AppCredential) {
-        let conditions = resource.status.iter().flat_map(|status| &status.conditions);
-        let refused = conditions
-            .into_iter()
-            .find(|condition| condition.type_ == "Ready" && condition.status != ConditionStatus::True);
-        let (what, text) = refused.map_or(("Updated", "what the file says is in force"), |refused| {
+    pub fn updated<K: Kind>(&self, resource: &K) {
+        let (what, text) = refused(resource).map_or(("Updated", "what the file says is in force"), |refused| {
             (refused.reason.as_str(), refused.message.as_str())
         });
         self.event(what, &format!("{}  {text}", label(resource)));
     }
 
     /// A resource is gone.
-    pub fn deleted(&self, resource: &AppCredential, secret_stays: bool) {
-        let secret = if secret_stays { "its Secret stays" } else { "its Secret is gone as well" };
-        self.event("Deleted", &format!("{}  its tokens are inactive, {secret}", label(resource)));
+    pub fn deleted<K: Shown>(&self, resource: &K) {
+        let secret = if resource.leaves_secret() { "its Secret stays" } else { "its Secret is gone as well" };
+        self.event("Deleted", &format!("{}  {}, {secret}", label(resource), K::END));
     }
 
     /// The configuration.
@@ -190,15 +183,14 @@ impl Console {
     }
 }
 
-/// The token out of a token response; an error stays as it is.
-const EXTRACT: &str = r#"sed 's/.*"access_token":"\([^"]*\)".*/\1/'"#;
+fn label<K: Kind>(resource: &K) -> String {
+    admission::label(K::KIND, &key(resource))
+}
 
-/// curl reads the client id and secret from their files, so that neither stands in a process list or a history.
-fn authentication(resource: &AppCredential) -> String {
-    let keys = resource.spec.secret_template.as_ref().and_then(|template| template.keys.clone()).unwrap_or_default();
-    let (id, secret) = (keys.client_id, keys.client_secret);
-    let (id, secret) = (id.map_or("client-id".into(), |key| key.0), secret.map_or("client-secret".into(), |key| key.0));
-    format!(r#"--data-urlencode client_id@"$secret/{id}" --data-urlencode client_secret@"$secret/{secret}""#)
+/// Why a resource is not in force.
+fn refused<K: Kind>(resource: &K) -> Option<&Condition> {
+    let mut conditions = resource.conditions().iter();
+    conditions.find(|condition| condition.type_ == "Ready" && condition.status != ConditionStatus::True)
 }
 
 /// An address that a client can connect to.

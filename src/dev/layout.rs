@@ -1,9 +1,13 @@
 //! Flow 1 without a cluster: where state lies under DIR, who may read it, and that only one program writes it.
 
 use std::{
+    env,
     fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError},
     io::{self, Write as _},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
+    os::unix::{
+        fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
+        net::SocketAddr,
+    },
     path::{Path, PathBuf},
 };
 
@@ -57,7 +61,7 @@ impl Layout {
             Err(TryLockError::Error(error)) => return Err(unwritable(error)),
         }
         let layout = Self { root: root.clone(), _lock: lock };
-        for path in [layout.secrets(), layout.records(), layout.status()] {
+        for path in [layout.secrets(), layout.records(), layout.status(), layout.queue()] {
             private_dir(&path).map_err(unwritable)?;
         }
         // Secrets and keys must not reach a repository by accident.
@@ -75,6 +79,22 @@ impl Layout {
     #[must_use]
     pub fn records(&self) -> PathBuf {
         self.root.join("records")
+    }
+
+    /// What was posted and is not delivered yet.
+    #[must_use]
+    pub fn queue(&self) -> PathBuf {
+        self.root.join("queue")
+    }
+
+    /// The socket of administration. The operating system has little room for the paths of sockets, so that under a long one it
+    /// lies in the directory that the user's session has for such things; absent where there is none.
+    #[must_use]
+    pub fn admin_socket(&self) -> Option<PathBuf> {
+        let runtime = env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_absolute());
+        let elsewhere = runtime.map(|runtime| runtime.join(format!("snaphook-dev-{}.sock", std::process::id())));
+        let fits = |path: &PathBuf| SocketAddr::from_pathname(path).is_ok();
+        [Some(self.root.join("admin.sock")), elsewhere].into_iter().flatten().find(fits)
     }
 
     /// Resources with their status: `<namespace>/<kind>.<name>.yaml`.

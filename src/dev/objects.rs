@@ -6,23 +6,22 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use kube::{Resource as _, ResourceExt as _};
+use kube::ResourceExt as _;
 
 use super::{
     Key,
     layout::{private_dir, remove, write},
 };
-use crate::crd::AppCredential;
+use crate::crd::Kind;
 
 /// On a stored resource: the file in DIR that declares it, so that a broken file is not taken for a deletion.
 const FILE_ANNOTATION: &str = "snaphook.dev/file";
-const PREFIX: &str = "appcredential.";
 
-/// All resources that were accepted and not deleted.
+/// The resources of one kind that were accepted and not deleted.
 #[derive(Debug)]
-pub struct Objects {
+pub struct Objects<K> {
     root: PathBuf,
-    all: BTreeMap<Key, AppCredential>,
+    all: BTreeMap<Key, K>,
 }
 
 /// Why the stored resources cannot be used.
@@ -33,55 +32,55 @@ pub enum ObjectsError {
     Io(PathBuf, #[source] io::Error),
     /// Not of the shape that this version writes.
     #[error(
-        "{} does not hold a resource that this version reads: restore it, or delete it to begin anew (its tokens end)", .0.display()
+        "{} does not hold a resource that this version reads: restore it, or delete it to begin anew (what was made for it ends)", .0.display()
     )]
     Unreadable(PathBuf),
 }
 
 /// The file that declares a resource.
 #[must_use]
-pub fn file(resource: &AppCredential) -> &str {
+pub fn file<K: Kind>(resource: &K) -> &str {
     resource.annotations().get(FILE_ANNOTATION).map_or("", String::as_str)
 }
 
 /// Notes the file that declares a resource.
-pub fn set_file(resource: &mut AppCredential, file: &str) {
+pub fn set_file<K: Kind>(resource: &mut K, file: &str) {
     resource.annotations_mut().insert(FILE_ANNOTATION.into(), file.into());
 }
 
 /// Namespace and name.
 #[must_use]
-pub fn key(resource: &AppCredential) -> Key {
+pub fn key<K: Kind>(resource: &K) -> Key {
     (resource.namespace().unwrap_or_default(), resource.name_any())
 }
 
-impl Objects {
+impl<K: Kind> Objects<K> {
     /// Reads what an earlier run stored.
     ///
     /// # Errors
     /// [`ObjectsError`].
-    pub fn open(root: PathBuf) -> Result<Self, ObjectsError> {
-        let mut all = BTreeMap::new();
-        for namespace in list(&root)?.into_iter().filter(|path| path.is_dir()) {
+    pub fn open(root: &Path) -> Result<Self, ObjectsError> {
+        let (mut all, prefix) = (BTreeMap::new(), prefix::<K>());
+        for namespace in list(root)?.into_iter().filter(|path| path.is_dir()) {
             for path in list(&namespace)? {
                 let name = path.file_name().unwrap_or_default().to_string_lossy();
-                if name.starts_with(PREFIX) && name.ends_with(".yaml") {
-                    let resource = read(&path)?;
+                if name.starts_with(&prefix) && name.ends_with(".yaml") {
+                    let resource: K = read(&path)?;
                     all.insert(key(&resource), resource);
                 }
             }
         }
-        Ok(Self { root, all })
+        Ok(Self { root: root.to_owned(), all })
     }
 
     /// A resource.
     #[must_use]
-    pub fn get(&self, key: &Key) -> Option<&AppCredential> {
+    pub fn get(&self, key: &Key) -> Option<&K> {
         self.all.get(key)
     }
 
     /// Every resource, by namespace and name.
-    pub fn iter(&self) -> impl Iterator<Item = &AppCredential> {
+    pub fn iter(&self) -> impl Iterator<Item = &K> {
         self.all.values()
     }
 
@@ -92,7 +91,7 @@ impl Objects {
     }
 
     /// Accepts a resource. It is stored with its first or next change: until then the file in DIR says it all.
-    pub fn accept(&mut self, resource: AppCredential) {
+    pub fn accept(&mut self, resource: K) {
         self.all.insert(key(&resource), resource);
     }
 
@@ -100,11 +99,7 @@ impl Objects {
     ///
     /// # Errors
     /// Those of the file system.
-    pub fn change(
-        &mut self,
-        resource: &AppCredential,
-        change: impl FnOnce(&mut AppCredential),
-    ) -> io::Result<Option<()>> {
+    pub fn change(&mut self, resource: &K, change: impl FnOnce(&mut K)) -> io::Result<Option<()>> {
         let (namespace, name) = key(resource);
         let Some(stored) = self.all.get_mut(&(namespace.clone(), name.clone())) else { return Ok(None) };
         if stored.meta().uid != resource.meta().uid {
@@ -113,7 +108,7 @@ impl Objects {
         change(stored);
         let yaml = serde_yaml::to_string(stored).map_err(io::Error::other)?;
         private_dir(&self.root.join(&namespace))?;
-        write(&path(&self.root, &namespace, &name), yaml.as_bytes())?;
+        write(&self.path(&namespace, &name), yaml.as_bytes())?;
         Ok(Some(()))
     }
 
@@ -122,14 +117,19 @@ impl Objects {
     /// # Errors
     /// Those of the file system.
     pub fn remove(&mut self, key: &Key) -> io::Result<()> {
-        remove(&path(&self.root, &key.0, &key.1))?;
+        remove(&self.path(&key.0, &key.1))?;
         self.all.remove(key);
         Ok(())
     }
+
+    fn path(&self, namespace: &str, name: &str) -> PathBuf {
+        self.root.join(namespace).join(format!("{}{name}.yaml", prefix::<K>()))
+    }
 }
 
-fn path(root: &Path, namespace: &str, name: &str) -> PathBuf {
-    root.join(namespace).join(format!("{PREFIX}{name}.yaml"))
+/// What the files of a kind begin with.
+fn prefix<K: Kind>() -> String {
+    format!("{}.", K::KIND.to_lowercase())
 }
 
 fn list(directory: &Path) -> Result<Vec<PathBuf>, ObjectsError> {
@@ -138,9 +138,9 @@ fn list(directory: &Path) -> Result<Vec<PathBuf>, ObjectsError> {
     entries.map(|entry| entry.map(|entry| entry.path()).map_err(error)).collect()
 }
 
-fn read(path: &Path) -> Result<AppCredential, ObjectsError> {
+fn read<K: Kind>(path: &Path) -> Result<K, ObjectsError> {
     let text = fs::read_to_string(path).map_err(|error| ObjectsError::Io(path.to_owned(), error))?;
-    let resource: AppCredential = serde_yaml::from_str(&text).map_err(|_| ObjectsError::Unreadable(path.to_owned()))?;
+    let resource: K = serde_yaml::from_str(&text).map_err(|_| ObjectsError::Unreadable(path.to_owned()))?;
     if resource.meta().uid.is_none() || resource.namespace().is_none() {
         return Err(ObjectsError::Unreadable(path.to_owned()));
     }

@@ -18,7 +18,7 @@ use crate::{
         fetch::{ObjectVersion, StoredRecord},
         signing_keys,
     },
-    record::{self, ClientRecord, Kind, SIGNING_KEYS_SECRET, SigningKeysRecord},
+    record::{self, Document, Kind, SIGNING_KEYS_SECRET, SigningKeysRecord},
     token::{KeysError, generate},
 };
 
@@ -47,44 +47,44 @@ impl Records {
         Self(directory)
     }
 
-    fn client(&self, name: &str) -> PathBuf {
-        self.0.join(record::file_name(Kind::Client, name))
+    fn path<R: Document>(&self, name: &str) -> PathBuf {
+        self.0.join(record::file_name(R::KIND, name))
     }
 
-    /// Reads a client's record; one that does not parse counts as lost.
+    /// Reads the record of a resource; one that does not parse counts as lost.
     ///
     /// # Errors
     /// Those of the file system.
-    pub fn read(&self, name: &str) -> io::Result<Option<StoredRecord<ClientRecord>>> {
-        let json = found(fs::read(self.client(name)))?;
+    pub fn read<R: Document>(&self, name: &str) -> io::Result<Option<StoredRecord<R>>> {
+        let json = found(fs::read(self.path::<R>(name)))?;
         Ok(json.map(|json| StoredRecord { document: record::parse(&json).ok(), version: version(&json) }))
     }
 
-    /// Writes a client's record, if the present one is still as it was seen. Absent where it was not.
+    /// Writes the record of a resource, if the present one is still as it was seen. Absent where it was not.
     ///
     /// # Errors
     /// Those of the file system.
-    pub fn write(
+    pub fn write<R: Document>(
         &self,
         name: &str,
-        document: &ClientRecord,
+        document: &R,
         seen: Option<&ObjectVersion>,
     ) -> io::Result<Option<ObjectVersion>> {
-        let present = self.read(name)?.map(|stored| stored.version);
+        let present = self.read::<R>(name)?.map(|stored| stored.version);
         if present.as_ref() != seen {
             return Ok(None);
         }
         let json = serde_json::to_vec_pretty(document)?;
-        write(&self.client(name), &json)?;
+        write(&self.path::<R>(name), &json)?;
         Ok(Some(version(&json)))
     }
 
-    /// Removes a client's record, if there is one.
+    /// Removes the record of a resource, if there is one.
     ///
     /// # Errors
     /// Those of the file system.
-    pub fn remove(&self, name: &str) -> io::Result<()> {
-        remove(&self.client(name))
+    pub fn remove<R: Document>(&self, name: &str) -> io::Result<()> {
+        remove(&self.path::<R>(name))
     }
 
     /// Removes the records of resources that are gone: their state was deleted by hand.
@@ -94,9 +94,9 @@ impl Records {
     pub fn sweep(&self, uids: &BTreeSet<String>) -> io::Result<()> {
         for entry in fs::read_dir(&self.0)? {
             let path = entry?.path();
-            if is_client(&path)
-                && let Some(json) = found(fs::read(&path))?
-                && record::parse::<ClientRecord>(&json).is_ok_and(|record| !uids.contains(&record.source.uid))
+            if is_of_resource(&path)
+                && let Some(json) = found(fs::read(&path))?.map(Zeroizing::new)
+                && record::source_of(&json).is_some_and(|source| !uids.contains(&source.uid))
             {
                 remove(&path)?;
             }
@@ -128,9 +128,12 @@ impl Records {
     }
 }
 
-fn is_client(path: &Path) -> bool {
+fn is_of_resource(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    record::kind_of_file(&name) == Some(Kind::Client)
+    match record::kind_of_file(&name) {
+        Some(Kind::Client | Kind::Endpoint | Kind::Injection) => true,
+        Some(Kind::SigningKeys) | None => false,
+    }
 }
 
 /// A file has no uid and no version; its content says as well whether it is still the one that was seen.

@@ -9,22 +9,29 @@ use std::{
 };
 
 use jiff::Timestamp;
-use kube::{Resource as _, ResourceExt as _};
+use kube::ResourceExt as _;
 use tokio::time::{sleep, timeout};
 
 use super::{
-    Key,
-    admission::{Admission, Admitted},
-    console::Console,
+    Key, Named,
+    admission::{Admission, Admitted, Checkers},
+    console::{Console, Shown},
     layout::found,
     manifests::{CONFIG, Manifests},
     objects::{self, key},
+    resources::{Of, Resources},
     world::Directory,
 };
 use crate::{
     config::{Config, ConfigError},
-    controller::{apply::ApplyError, cleanup::cleanup, report::Note, run::entropy, steps},
-    crd::{AppCredential, Condition, DeletionPolicy, check::Checker, condition::ConditionStatus},
+    controller::{
+        apply::{ApplyError, World},
+        cleanup::cleanup,
+        report::Note,
+        run::entropy,
+        steps::{self, Steps},
+    },
+    crd::{AppCredential, Condition, Kind, Webhook, WebhookCredential, condition::ConditionStatus},
     file_watch::FileWatch,
     store::Store,
 };
@@ -39,14 +46,24 @@ const FIRST_READ: Duration = Duration::from_secs(5);
 /// Everything that the driver works on.
 pub struct Driver {
     world: Directory,
-    checker: Checker,
+    checkers: Checkers,
     manifests: Manifests,
     admission: Admission,
     console: Console,
     configuration: Configuration,
     watch: FileWatch,
     /// Resources that no file declares any more, and since when.
-    missing: BTreeMap<Key, Instant>,
+    missing: BTreeMap<Named, Instant>,
+}
+
+/// What one look at everything comes to.
+struct Look {
+    now: Timestamp,
+    /// Nothing was printed yet.
+    first: bool,
+    /// When something changes by itself.
+    next: Option<Timestamp>,
+    trouble: Option<String>,
 }
 
 /// The configuration in force, and the file that it is from. Of its fields, those that say where a controller works mean nothing here.
@@ -102,13 +119,13 @@ impl Driver {
     pub fn new(
         directory: &Path,
         world: Directory,
-        checker: Checker,
+        checkers: Checkers,
         configuration: Configuration,
         console: Console,
     ) -> Self {
         Self {
             world,
-            checker,
+            checkers,
             manifests: Manifests::new(directory),
             admission: Admission::default(),
             console,
@@ -124,7 +141,7 @@ impl Driver {
         let mut pause = self.look(true).await;
         // What is printed can be pasted at once.
         let _ = timeout(FIRST_READ, served(&store)).await;
-        self.console.greet(self.world.objects().iter());
+        self.console.greet(&self.world.resources);
         loop {
             tokio::select! { () = self.watch.changed() => {}, () = sleep(pause) => {} }
             pause = self.look(false).await;
@@ -135,102 +152,139 @@ impl Driver {
     async fn look(&mut self, first: bool) -> Duration {
         let now = Timestamp::now();
         self.configuration.refresh(&self.console);
-        let mut trouble =
-            self.world.records.maintain_keys(&self.configuration.current, now).err().map(|error| chain(&error));
+        let trouble = self.world.records.maintain_keys(&self.configuration.current, now).err();
+        let mut look = Look { now, first, next: None, trouble: trouble.map(|error| chain(&error)) };
         match self.manifests.read() {
             Ok(()) => self.accept(now).await,
-            Err(error) => trouble = Some(format!("the directory cannot be read: {error}")),
+            Err(error) => look.trouble = Some(format!("the directory cannot be read: {error}")),
         }
-        let mut next = None;
-        let resources: Vec<AppCredential> = self.world.objects().iter().cloned().collect();
+        self.reconcile_all::<AppCredential>(&mut look).await;
+        self.reconcile_all::<WebhookCredential>(&mut look).await;
+        // Last: whether a credential is there shows in its record.
+        self.reconcile_all::<Webhook>(&mut look).await;
+        self.console.trouble(look.trouble);
+        self.pause(look.next, now)
+    }
+
+    async fn reconcile_all<K: Steps + Shown>(&self, look: &mut Look)
+    where
+        Directory: World<K>,
+        Resources: Of<K>,
+    {
+        let resources: Vec<K> = self.world.objects().iter().cloned().collect();
         for resource in resources {
-            match self.reconcile(&resource, now, first).await {
-                Ok(moment) => next = earliest(next, moment),
-                Err(error) => trouble = Some(format!("{}: {}", resource.name_any(), chain(&error))),
+            match self.reconcile(&resource, look).await {
+                Ok(moment) => look.next = earliest(look.next, moment),
+                Err(error) => look.trouble = Some(format!("{}: {}", resource.name_any(), chain(&error))),
             }
         }
-        self.console.trouble(trouble);
-        self.pause(next, now)
     }
 
     /// Takes over what the files declare, and deletes what they no longer do.
     async fn accept(&mut self, now: Timestamp) {
-        let Admitted { resources, declared, named, broken, complaints, ignored } = {
-            let objects = self.world.objects();
-            self.admission.admit(&self.manifests, &self.checker, &objects, now)
-        };
+        let admitted = self.admission.admit(&self.manifests, &self.checkers, &self.world.resources, now);
+        let Admitted { app_credentials, webhooks, webhook_credentials, .. } = admitted;
+        let Admitted { declared, named, broken, complaints, ignored, .. } = admitted;
         self.console.ignored(ignored);
         self.console.complaints(complaints);
         self.world.declare(declared);
-        for resource in resources {
-            self.world.objects().accept(resource);
-        }
-        self.delete_missing(&named, &broken).await;
+        self.world.resources.accept(app_credentials);
+        self.world.resources.accept(webhooks);
+        self.world.resources.accept(webhook_credentials);
+        self.delete_missing::<AppCredential>(&named, &broken).await;
+        self.delete_missing::<WebhookCredential>(&named, &broken).await;
+        self.delete_missing::<Webhook>(&named, &broken).await;
     }
 
-    async fn delete_missing(&mut self, named: &BTreeSet<Key>, broken: &BTreeSet<String>) {
-        let gone: Vec<AppCredential> = {
-            let objects = self.world.objects();
-            let is_gone = |resource: &&AppCredential| {
-                !named.contains(&key(resource)) && !broken.contains(objects::file(resource))
-            };
-            objects.iter().filter(is_gone).cloned().collect()
-        };
+    async fn delete_missing<K: Steps + Shown>(&mut self, named: &BTreeSet<Named>, broken: &BTreeSet<String>)
+    where
+        Directory: World<K>,
+        Resources: Of<K>,
+    {
+        for resource in self.missing::<K>(named, broken) {
+            self.delete(&resource).await;
+        }
+    }
+
+    /// Resources that no file has declared for long enough.
+    fn missing<K: Kind>(&mut self, named: &BTreeSet<Named>, broken: &BTreeSet<String>) -> Vec<K>
+    where
+        Resources: Of<K>,
+    {
+        let is_gone =
+            |resource: &&K| !named.contains(&(K::KIND, key(*resource))) && !broken.contains(objects::file(*resource));
+        let mut gone: Vec<K> = self.world.objects().iter().filter(is_gone).cloned().collect();
         let keys: BTreeSet<Key> = gone.iter().map(key).collect();
-        self.missing.retain(|key, _| keys.contains(key));
-        for resource in gone {
-            let since = *self.missing.entry(key(&resource)).or_insert_with(Instant::now);
-            if since.elapsed() >= DELETION_PAUSE {
-                self.delete(&resource).await;
+        self.missing.retain(|(kind, key), _| *kind != K::KIND || keys.contains(key));
+        gone.retain(|resource| {
+            let since = self.missing.entry((K::KIND, key(resource))).or_insert_with(Instant::now);
+            since.elapsed() >= DELETION_PAUSE
+        });
+        gone
+    }
+
+    async fn delete<K: Steps + Shown>(&mut self, resource: &K)
+    where
+        Directory: World<K>,
+        Resources: Of<K>,
+    {
+        // One that was never written to disk has no finalizer, and nothing to clean up.
+        match cleanup(&self.world, resource).await {
+            Ok(()) if self.forget(resource) => {
+                self.collect_garbage();
+                self.console.deleted(resource);
             }
+            Ok(()) => {}
+            Err(error) => self.console.trouble(Some(chain(&error))),
         }
     }
 
-    async fn delete(&mut self, resource: &AppCredential) {
-        // One that was never written to disk has no finalizer, and nothing to clean up.
-        let result = match cleanup(&self.world, resource).await {
-            Ok(()) => self.world.objects().remove(&key(resource)).map_err(|error| error.to_string()),
-            Err(error) => Err(chain(&error)),
-        };
-        match result {
-            Ok(()) => {
-                self.missing.remove(&key(resource));
-                let stays = resource.spec.deletion_policy == Some(DeletionPolicy::Retain);
-                self.collect_garbage();
-                self.console.deleted(resource, stays);
+    /// Returns whether it could be forgotten.
+    fn forget<K: Kind>(&mut self, resource: &K) -> bool
+    where
+        Resources: Of<K>,
+    {
+        let key = key(resource);
+        let removed = self.world.objects::<K>().remove(&key);
+        match removed {
+            Ok(()) => self.missing.remove(&(K::KIND, key)).is_some(),
+            Err(error) => {
+                self.console.trouble(Some(error.to_string()));
+                false
             }
-            Err(error) => self.console.trouble(Some(error)),
         }
     }
 
     /// Secrets and records without a resource: a run that was killed may leave some.
     fn collect_garbage(&mut self) {
-        let uids = self.world.objects().uids();
+        let uids = self.world.resources.uids();
         let result = self.world.mounts.collect_garbage(&uids).and_then(|()| self.world.records.sweep(&uids));
         if let Err(error) = result {
             self.console.trouble(Some(format!("the state cannot be cleaned up: {error}")));
         }
     }
 
-    async fn reconcile(
-        &self,
-        resource: &AppCredential,
-        now: Timestamp,
-        first: bool,
-    ) -> Result<Option<Timestamp>, ApplyError> {
+    async fn reconcile<K: Steps + Shown>(&self, resource: &K, look: &Look) -> Result<Option<Timestamp>, ApplyError>
+    where
+        Directory: World<K>,
+        Resources: Of<K>,
+    {
         let config = &self.configuration.current;
-        let result = steps::reconcile(&self.world, resource, config, now, entropy).await;
-        self.tell(resource, first);
+        let result = steps::reconcile(&self.world, resource, config, look.now, entropy).await;
+        self.tell(resource, look.first);
         match result {
             // Somebody changed a file between the look and the write: look again at once.
-            Err(ApplyError::Conflict { .. }) => Ok(Some(now)),
+            Err(ApplyError::Conflict { .. }) => Ok(Some(look.now)),
             Err(ApplyError::Going { .. }) => Ok(None),
             result => result,
         }
     }
 
     /// One line for each transition, and at least one for each change.
-    fn tell(&self, before: &AppCredential, first: bool) {
+    fn tell<K: Shown>(&self, before: &K, first: bool)
+    where
+        Resources: Of<K>,
+    {
         let notes = self.world.take_notes();
         let after = self.world.objects().get(&key(before)).cloned();
         let after = after.as_ref().unwrap_or(before);
@@ -253,18 +307,18 @@ impl Driver {
     }
 }
 
-fn ready(resource: &AppCredential) -> Option<&Condition> {
-    resource.status.iter().flat_map(|status| &status.conditions).find(|condition| condition.type_ == "Ready")
+fn ready<K: Kind>(resource: &K) -> Option<&Condition> {
+    resource.conditions().iter().find(|condition| condition.type_ == "Ready")
 }
 
-fn is_ready(resource: &AppCredential) -> bool {
+fn is_ready<K: Kind>(resource: &K) -> bool {
     ready(resource).is_some_and(|ready| ready.status == ConditionStatus::True)
 }
 
 /// Another verdict, or the same one on another generation.
-fn is_changed(before: &AppCredential, after: &AppCredential) -> bool {
+fn is_changed<K: Kind>(before: &K, after: &K) -> bool {
     let verdict = |resource| ready(resource).map(|ready| (ready.status, ready.message.clone()));
-    let observed = before.status.as_ref().and_then(|status| status.observed_generation);
+    let observed = ready(before).map(|ready| ready.observed_generation);
     verdict(before) != verdict(after) || observed != after.meta().generation
 }
 

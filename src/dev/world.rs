@@ -11,21 +11,23 @@ use kube::ResourceExt as _;
 
 use super::{
     Key,
+    around::Surroundings,
     layout::Layout,
     mounts::{self, Mounts},
     objects::{self, Objects, ObjectsError},
     records::Records,
+    resources::{Of, Resources},
 };
 use crate::{
     controller::{
-        app_credential::fetch::Around,
         apply::{ApplyError, FINALIZER, World},
         consumer::Consumer,
         fetch::{self, Depth, ObjectVersion, Observed},
         report::Note,
+        steps::{StatusOf, Steps},
     },
-    crd::{AppCredential, AppCredentialStatus, Kind as _},
-    record::{self, ClientRecord},
+    crd::{Kind, Report as _},
+    record::{self, Document},
 };
 
 /// DIR and its state.
@@ -37,7 +39,8 @@ pub struct Directory {
     pub mounts: Mounts,
     /// Records.
     pub records: Records,
-    objects: Mutex<Objects>,
+    /// The stored resources.
+    pub resources: Resources,
     declared: Mutex<Declared>,
     notes: Mutex<Vec<Note>>,
 }
@@ -60,16 +63,19 @@ impl Directory {
         Ok(Self {
             mounts: Mounts::new(layout.secrets()),
             records: Records::new(layout.records()),
-            objects: Mutex::new(Objects::open(layout.status())?),
+            resources: Resources::open(&layout.status())?,
             declared: Mutex::default(),
             notes: Mutex::default(),
             layout,
         })
     }
 
-    /// The stored resources.
-    pub fn objects(&self) -> MutexGuard<'_, Objects> {
-        lock(&self.objects)
+    /// The stored resources of one kind.
+    pub fn objects<K: Kind>(&self) -> MutexGuard<'_, Objects<K>>
+    where
+        Resources: Of<K>,
+    {
+        self.resources.of()
     }
 
     /// Takes over what the files declare besides resources.
@@ -83,9 +89,9 @@ impl Directory {
     }
 
     /// Our Secrets for the resource, and a foreign one under the wanted name.
-    fn consumers(&self, resource: &AppCredential) -> Result<(Vec<Secret>, Option<Secret>), ApplyError> {
+    fn consumers<K: Kind>(&self, resource: &K) -> Result<(Vec<Secret>, Option<Secret>), ApplyError> {
         let (namespace, wanted) = (resource.namespace().unwrap_or_default(), resource.consumer_name());
-        let former = resource.status.as_ref().and_then(|status| status.secret_name.clone());
+        let former = resource.status().and_then(|status| status.secret_name().map(str::to_owned));
         let (mut ours, mut foreign) = (Vec::new(), None);
         for name in std::iter::once(wanted.clone()).chain(former.filter(|former| *former != wanted)) {
             match self.secret(&namespace, &name)? {
@@ -108,15 +114,23 @@ impl Directory {
         self.mounts.write(consumer).map_err(failed(format!("the Secret {}", consumer.name)))
     }
 
-    fn write_record(&self, document: &ClientRecord, seen: Option<&ObjectVersion>) -> Result<ObjectVersion, ApplyError> {
+    fn write_record<R: Document>(
+        &self,
+        document: &R,
+        seen: Option<&ObjectVersion>,
+    ) -> Result<ObjectVersion, ApplyError> {
         const OBJECT: &str = "the record";
-        let name = record::secret_name(AppCredential::KIND, &document.source.namespace, &document.source.name);
+        let source = document.source();
+        let name = record::secret_name(&source.kind, &source.namespace, &source.name);
         let written = self.records.write(&name, document, seen).map_err(failed(OBJECT.into()))?;
         written.ok_or_else(|| ApplyError::Conflict { object: OBJECT.into() })
     }
 
-    fn change(&self, resource: &AppCredential, change: impl FnOnce(&mut AppCredential)) -> Result<(), ApplyError> {
-        let object = format!("{} {}", AppCredential::KIND, resource.name_any());
+    fn change<K: Kind>(&self, resource: &K, change: impl FnOnce(&mut K)) -> Result<(), ApplyError>
+    where
+        Resources: Of<K>,
+    {
+        let object = format!("{} {}", K::KIND, resource.name_any());
         let changed = self.objects().change(resource, change).map_err(failed(object.clone()))?;
         changed.ok_or(ApplyError::Going { object })
     }
@@ -130,21 +144,29 @@ fn failed(object: String) -> impl FnOnce(io::Error) -> ApplyError {
     move |error| ApplyError::Unreachable { object, source: error.into() }
 }
 
-fn record_name(resource: &AppCredential) -> String {
-    record::secret_name(AppCredential::KIND, &resource.namespace().unwrap_or_default(), &resource.name_any())
+/// The name of a resource's record.
+pub(super) fn record_name<K: Kind>(resource: &K) -> String {
+    record::secret_name(K::KIND, &resource.namespace().unwrap_or_default(), &resource.name_any())
 }
 
-impl World<AppCredential> for Directory {
+impl<K: Steps> World<K> for Directory
+where
+    Directory: Surroundings<K>,
+    Resources: Of<K>,
+{
     /// There is no cache that could lag.
-    async fn read_again(&self, resource: &AppCredential) -> Result<AppCredential, ApplyError> {
+    async fn read_again(&self, resource: &K) -> Result<K, ApplyError> {
         Ok(resource.clone())
     }
 
     /// Files are never behind: both depths are one.
-    async fn fetch(&self, resource: &AppCredential, _: Depth) -> Result<Observed<AppCredential>, ApplyError> {
+    async fn fetch(&self, resource: &K, _: Depth) -> Result<Observed<K>, ApplyError> {
         let namespace = resource.namespace().unwrap_or_default();
         let (consumers, foreign) = self.consumers(resource)?;
-        let record = self.records.read(&record_name(resource)).map_err(failed("the record".into()))?;
+        let record = self.records.read::<K::Record>(&record_name(resource)).map_err(failed("the record".into()))?;
+        // Each looks at resources, so one after the other.
+        let rivals = fetch::rivals(resource, self.objects::<K>().iter());
+        let around = self.around(resource).map_err(failed("what it depends on".into()))?;
         let declared = lock(&self.declared);
         let names = resource.references().into_iter().map(|from| from.secret_key_ref.name.clone());
         let declared_secret = |name| declared.secrets.get(&(namespace.clone(), name)).cloned();
@@ -154,37 +176,37 @@ impl World<AppCredential> for Directory {
             foreign,
             references: names.filter_map(|name| Some((name.clone(), declared_secret(name)?))).collect(),
             namespace_labels: declared.namespaces.get(&namespace).cloned().unwrap_or_default(),
-            rivals: fetch::rivals(resource, self.objects().iter()),
+            rivals,
             contested_by: None,
-            around: Around::of(resource, self.objects().iter()),
+            around,
         })
     }
 
-    async fn add_finalizer(&self, resource: &AppCredential) -> Result<(), ApplyError> {
+    async fn add_finalizer(&self, resource: &K) -> Result<(), ApplyError> {
         self.change(resource, |stored| stored.finalizers_mut().push(FINALIZER.into()))
     }
 
-    async fn remove_finalizer(&self, resource: &AppCredential) -> Result<(), ApplyError> {
+    async fn remove_finalizer(&self, resource: &K) -> Result<(), ApplyError> {
         let key = objects::key(resource);
-        self.objects().remove(&key).map_err(failed(format!("{} {}", AppCredential::KIND, key.1)))
+        self.objects::<K>().remove(&key).map_err(failed(format!("{} {}", K::KIND, key.1)))
     }
 
-    async fn create_record(&self, document: &ClientRecord) -> Result<ObjectVersion, ApplyError> {
+    async fn create_record(&self, document: &K::Record) -> Result<ObjectVersion, ApplyError> {
         self.write_record(document, None)
     }
 
-    async fn update_record(&self, document: &ClientRecord, seen: &ObjectVersion) -> Result<ObjectVersion, ApplyError> {
+    async fn update_record(&self, document: &K::Record, seen: &ObjectVersion) -> Result<ObjectVersion, ApplyError> {
         self.write_record(document, Some(seen))
     }
 
-    async fn delete_record(&self, resource: &AppCredential) -> Result<(), ApplyError> {
-        let (name, uid) = (record_name(resource), resource.uid());
-        let stored = self.records.read(&name).map_err(failed("the record".into()))?;
+    async fn delete_record(&self, resource: &K) -> Result<(), ApplyError> {
+        let (name, uid) = (record_name(resource), resource.meta().uid.as_ref());
+        let stored = self.records.read::<K::Record>(&name).map_err(failed("the record".into()))?;
         let document = stored.and_then(|stored| stored.document);
-        if document.is_some_and(|document| Some(document.source.uid) != uid) {
+        if document.is_some_and(|document| Some(&document.source().uid) != uid) {
             return Ok(());
         }
-        self.records.remove(&name).map_err(failed("the record".into()))
+        self.records.remove::<K::Record>(&name).map_err(failed("the record".into()))
     }
 
     async fn create_consumer(&self, consumer: &Consumer) -> Result<(), ApplyError> {
@@ -207,11 +229,11 @@ impl World<AppCredential> for Directory {
         self.mounts.remove(&namespace, &name).map_err(failed(format!("the Secret {name}")))
     }
 
-    async fn write_status(&self, resource: &AppCredential, status: &AppCredentialStatus) -> Result<(), ApplyError> {
-        self.change(resource, |stored| stored.status = Some(status.clone()))
+    async fn write_status(&self, resource: &K, status: &StatusOf<K>) -> Result<(), ApplyError> {
+        self.change(resource, |stored| *stored.status_mut() = Some(status.clone()))
     }
 
-    async fn publish(&self, _: &AppCredential, note: &Note) {
+    async fn publish(&self, _: &K, note: &Note) {
         lock(&self.notes).push(note.clone());
     }
 }

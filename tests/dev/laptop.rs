@@ -63,6 +63,16 @@ impl Laptop {
         Self::start(&directory, &address).await
     }
 
+    /// Kills it without a warning, and starts it again on the same address.
+    pub(crate) async fn kill_and_restart(self) -> Self {
+        let address = self.url().trim_start_matches("http://").to_owned();
+        self.process.signal("KILL").unwrap();
+        self.process.wait(SOON).await.unwrap();
+        let directory = self.directory;
+        let _ = fs::remove_file(log(&directory));
+        Self::start(&directory, &address).await
+    }
+
     /// A second one on the same directory.
     pub(crate) async fn second(&self) -> (Exit, String) {
         let log = self.directory.with_extension("second.log");

@@ -9,8 +9,10 @@
 mod cases;
 
 mod edits;
+mod kinds;
 mod laptop;
 mod quickstart;
 mod rules;
 mod secrets;
 mod state;
+mod webhook;

@@ -38,5 +38,9 @@ async fn every_example_is_applied_and_becomes_ready() {
     let all = ["wait", "--for=condition=Ready", "appcredential", "--all", "--all-namespaces", "--timeout=60s"];
     let ready = plane.kubectl(&all).await.unwrap().success().unwrap();
     assert!(ready.lines().count() >= 5, "{ready}");
+    for kind in ["webhookcredential", "webhook"] {
+        let all = ["wait", "--for=condition=Ready", kind, "--all", "--all-namespaces", "--timeout=60s"];
+        plane.kubectl(&all).await.unwrap().success().unwrap();
+    }
     plane.stop().await.unwrap();
 }

@@ -28,5 +28,6 @@ mod secret_faults;
 mod store;
 mod template;
 mod upheaval;
+mod webhook;
 mod webhook_credential;
 mod whole_path;

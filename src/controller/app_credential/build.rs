@@ -23,15 +23,13 @@ use crate::{
         apply::Desired,
         consumer::{Consumer, Data},
         fetch::{self, Observed},
-        refusal::{Reason, Refusal},
+        refusal::Refusal,
         steps::Entropy,
+        versions::{self, after, whole_seconds},
     },
     crd::AppCredential,
     record::{self, ClientRecord, GenerationId, Origin, SecretHash, SecretVersion},
 };
-
-/// So many secrets may work at the same time.
-pub const MAX_VERSIONS: usize = 10;
 
 /// What has to be written, and told.
 pub struct Built {
@@ -80,7 +78,7 @@ pub fn build(
     let mut fresh = None;
     if let Some(cause) = decision {
         let (version, value) = new_version(valid, prior, &versions, &cause, now, entropy);
-        make_room(&mut versions, &cause)?;
+        versions::make_room(&mut versions, matches!(cause, Cause::Due), "spec.rotation")?;
         versions.push(version);
         fresh = value;
         news.push(cause.news(prior.is_some()));
@@ -114,8 +112,7 @@ fn surviving(
     held: &Held<'_>,
     now: Timestamp,
 ) -> Vec<SecretVersion> {
-    let mut versions = prior.map(|prior| prior.secrets.clone()).unwrap_or_default();
-    versions.retain(|version| version.not_after.is_none_or(|end| end > now));
+    let mut versions = prior.map(|prior| versions::live(&prior.secrets, now)).unwrap_or_default();
     for version in &mut versions {
         version.confirmed |= is_held(held, version) || observed.around.reported_versions.contains(&version.id);
     }
@@ -159,7 +156,7 @@ fn decide<'a>(
     held: &Held<'a>,
     now: Timestamp,
 ) -> Option<Cause<'a>> {
-    let current = versions.last().filter(|version| version.not_after.is_none());
+    let current = versions::current(versions);
     match &valid.secret {
         WantedSecret::Referenced(value) => {
             let hash = SecretHash::of(value.expose_secret().as_bytes());
@@ -239,21 +236,6 @@ fn new_version(
     }
 }
 
-/// A rotation waits for room; a lost or changed secret cannot wait, so the oldest version goes early.
-fn make_room(versions: &mut Vec<SecretVersion>, cause: &Cause<'_>) -> Result<(), Refusal> {
-    if versions.len() < MAX_VERSIONS {
-        return Ok(());
-    }
-    if matches!(cause, Cause::Due) {
-        let message = format!(
-            "spec.rotation: {MAX_VERSIONS} secrets still work because their overlap has not ended; waiting for the oldest to end, or shorten spec.rotation.overlap before rotating so often"
-        );
-        return Err(Refusal { reason: Reason::TooManyVersions, message });
-    }
-    versions.remove(0);
-    Ok(())
-}
-
 fn record_of(
     valid: &Validated,
     prior: Option<&ClientRecord>,
@@ -321,16 +303,11 @@ fn revocation_news(prior: Option<&ClientRecord>, record: &ClientRecord) -> Optio
 
 /// The record once the Secret is written: the newest version is the current one, the others end with the overlap.
 fn settle(record: &ClientRecord, overlap: SignedDuration, now: Timestamp) -> ClientRecord {
-    let mut settled = record.clone();
-    let newest = settled.secrets.last().map(|version| version.id);
-    for version in &mut settled.secrets {
+    let mut secrets = versions::settled(&record.secrets, overlap, now);
+    for version in &mut secrets {
         version.confirmed = true;
-        if Some(version.id) != newest && version.not_after.is_none() {
-            version.not_after = Some(after(whole_seconds(now), overlap));
-        }
     }
-    settled.secrets.retain(|version| version.not_after.is_none_or(|end| end > now));
-    settled
+    ClientRecord { secrets, ..record.clone() }
 }
 
 fn consumer(valid: &Validated, settled: &ClientRecord, held: &Held<'_>, fresh: Option<&SecretString>) -> Consumer {
@@ -374,12 +351,4 @@ pub fn next_rotation(valid: &Validated, settled: &ClientRecord, now: Timestamp) 
         return None;
     }
     Some(after(settled.secrets.last()?.created_at, interval))
-}
-
-fn after(moment: Timestamp, duration: SignedDuration) -> Timestamp {
-    moment.checked_add(duration).unwrap_or(Timestamp::MAX)
-}
-
-fn whole_seconds(moment: Timestamp) -> Timestamp {
-    Timestamp::from_second(moment.as_second()).unwrap_or(moment)
 }

@@ -98,22 +98,22 @@ impl Upkeep {
         let snapshot = self.store.load_full();
         let (mut chores, mut awake) = (Vec::new(), Vec::new());
         for EndpointFigures { endpoint, .. } in figures.iter().filter(|figures| figures.queued.messages > 0) {
-            match (present(&snapshot, endpoint), lanes.get_mut(endpoint)) {
-                (Some(found), Some(lane)) => {
+            match present(&snapshot, endpoint) {
+                Some(found) => {
                     self.missing.remove(endpoint);
+                    // It has none yet where all of its messages were stored as held, or came before the records did.
+                    let lane = lanes.entry(endpoint.clone()).or_insert_with(|| Lane::new(endpoint));
                     if self.is_to_be_released(&snapshot, endpoint, found, lane, now) {
                         chores.push(Chore::Release(endpoint.clone()));
                         awake.push(endpoint.clone());
                     }
                 }
-                // It was away, and is here again.
-                (Some(_), None) => awake.push(endpoint.clone()),
-                (None, _) if self.is_gone(&snapshot, endpoint, now) => {
+                None if self.is_gone(&snapshot, endpoint, now) => {
                     self.missing.remove(endpoint);
                     self.reviewed.remove(endpoint);
                     chores.push(Chore::Bury(endpoint.clone()));
                 }
-                (None, _) => {}
+                None => {}
             }
         }
         self.figures = figures;

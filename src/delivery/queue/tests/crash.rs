@@ -15,7 +15,7 @@ use super::super::{
 const OFTEN: Saving = Saving { idle: Duration::from_millis(1), from: 0 };
 const RETENTION: Retention = Retention { age: Duration::from_millis(50), bytes: u64::MAX };
 /// How many ways of tearing each sync is looked at with.
-const WAYS: u64 = 6;
+const WAYS: u64 = 10;
 
 /// What the queue has acknowledged, after so many syncs: the message is there, and in that phase if one is said.
 type Acknowledged = BTreeMap<u32, Option<Phase>>;
@@ -59,9 +59,15 @@ impl Run {
         let messages =
             numbers.clone().map(|number| if number % 3 == 0 { keyed(number, "key") } else { message(number) });
         self.queue.enqueue(arrival("orders", messages)).await.unwrap();
-        for number in numbers {
-            self.acknowledged.insert(number, None);
-        }
+        self.acknowledged.extend(numbers.map(|number| (number, None)));
+        self.note();
+    }
+
+    /// Many callers at once.
+    async fn enqueue_together(&mut self, numbers: std::ops::Range<u32>) {
+        let callers = numbers.clone().map(|number| self.queue.enqueue(arrival("orders", [message(number)])));
+        futures::future::try_join_all(callers).await.unwrap();
+        self.acknowledged.extend(numbers.map(|number| (number, None)));
         self.note();
     }
 
@@ -85,6 +91,7 @@ impl Run {
         for round in 0..6_u32 {
             self.enqueue(round * 5..round * 5 + 1).await;
             self.enqueue(round * 5 + 1..round * 5 + 5).await;
+            self.enqueue_together(100 + round * 8..108 + round * 8).await;
             self.deliver(4).await;
         }
         let dead = *self.acknowledged.iter().find(|(_, phase)| **phase == Some(Phase::DeadLetter)).unwrap().0;
@@ -99,7 +106,7 @@ impl Run {
         self.note();
         self.now += 1_000;
         self.queue.prune(at(self.now)).await.unwrap();
-        self.enqueue(100..104).await;
+        self.enqueue(180..184).await;
     }
 
     /// What had to be there at a sync.
@@ -129,7 +136,7 @@ async fn losses(left: &Platter, acknowledged: &Acknowledged) -> Vec<String> {
             losses.push(format!("{number} says something else"));
         }
     }
-    if let Err(Unavailable) = queue.enqueue(arrival("later", [message(150)])).await.map_err(|_| Unavailable) {
+    if let Err(Unavailable) = queue.enqueue(arrival("later", [message(190)])).await.map_err(|_| Unavailable) {
         losses.push("nothing can be stored".to_owned());
     }
     losses

@@ -130,6 +130,23 @@ async fn a_file_that_somebody_began_to_make_is_made() {
 }
 
 #[tokio::test]
+async fn all_who_wait_share_a_sync() {
+    let platter = Platter::default();
+    let queue = open(&platter).await;
+    // A file that has to grow has syncs of its own.
+    queue.enqueue(arrival("orders", (100..400).map(message))).await.unwrap();
+    let (let_go, held_up) = std::sync::mpsc::channel::<()>();
+    let blocking = queue.commit(SMALL, move |_| Ok(held_up.recv().is_err()));
+    let callers = (0..64).map(|number| queue.enqueue(arrival("orders", [message(number)])));
+    let mut all = Box::pin(futures::future::join(blocking, futures::future::join_all(callers)));
+    assert!(futures::poll!(&mut all).is_pending());
+    let before = platter.syncs();
+    drop(let_go);
+    assert_eq!(all.await.1, [Ok(()); 64]);
+    assert!(platter.syncs() - before <= 2, "{}", platter.syncs() - before);
+}
+
+#[tokio::test]
 async fn posts_whose_sender_has_gone_are_not_stored() {
     let queue = open(&Platter::default()).await;
     let (let_go, held_up) = std::sync::mpsc::channel::<()>();

@@ -3,6 +3,14 @@
 use super::super::{fixture::*, *};
 use crate::delivery::message::{Entry, State};
 
+/// What comes after this one can be chosen at a start.
+#[tokio::test]
+async fn it_can_be_used_without_knowing_which_one_it_is() {
+    let queue: std::sync::Arc<dyn Queue> = std::sync::Arc::new(opened().await);
+    queue.enqueue(arrival("orders", [message(1)])).await.unwrap();
+    assert_eq!(ids(&queue.claim(&endpoint("orders"), at(1), 1).await.unwrap()), [id(1)]);
+}
+
 async fn opened() -> Embedded {
     open(&Platter::default()).await
 }

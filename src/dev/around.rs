@@ -1,0 +1,85 @@
+//! Flow 1 without a cluster: what only one kind depends on, as the files have it.
+
+use std::io;
+
+use kube::ResourceExt as _;
+
+use super::{
+    resources::Of as _,
+    world::{Directory, record_name},
+};
+use crate::{
+    controller::{
+        app_credential::fetch::Around as AppCredentialAround,
+        steps::Steps,
+        webhook::fetch::{self as webhook, Around as WebhookAround},
+        webhook_credential::fetch::Around as WebhookCredentialAround,
+    },
+    crd::{AppCredential, Kind as _, Webhook, WebhookCredential},
+    record::{self, EndpointRecord, InjectionRecord},
+};
+
+/// Looks at what only one kind depends on.
+pub trait Surroundings<K: Steps> {
+    /// Looks.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    fn around(&self, resource: &K) -> io::Result<K::Around>;
+}
+
+impl Surroundings<AppCredential> for Directory {
+    fn around(&self, resource: &AppCredential) -> io::Result<AppCredentialAround> {
+        Ok(AppCredentialAround::of(resource, self.resources.of().iter()))
+    }
+}
+
+impl Surroundings<WebhookCredential> for Directory {
+    fn around(&self, resource: &WebhookCredential) -> io::Result<WebhookCredentialAround> {
+        Ok(WebhookCredentialAround::of(resource, self.objects::<Webhook>().iter()))
+    }
+}
+
+impl Surroundings<Webhook> for Directory {
+    fn around(&self, resource: &Webhook) -> io::Result<WebhookAround> {
+        Ok(WebhookAround {
+            has_credential: self.has_credential(resource)?,
+            // There are none here, and admission refuses who asks for one.
+            service: None,
+            has_url: self.has_url(resource)?,
+        })
+    }
+}
+
+impl Directory {
+    /// As the server sees it: a credential that is not ready has no record.
+    fn has_credential(&self, resource: &Webhook) -> io::Result<bool> {
+        let Some(name) = resource.credential() else { return Ok(false) };
+        let namespace = resource.namespace().unwrap_or_default();
+        let stored =
+            self.records.read::<InjectionRecord>(&record::secret_name(WebhookCredential::KIND, &namespace, name))?;
+        Ok(stored.is_some_and(|stored| stored.document.is_some()))
+    }
+
+    /// Only an id from an earlier life can be another's as well: the Secret may have been copied there.
+    fn has_url(&self, resource: &Webhook) -> io::Result<Option<String>> {
+        if self.endpoint(resource)?.is_some() {
+            return Ok(None);
+        }
+        let namespace = resource.namespace().unwrap_or_default();
+        let secret = self.mounts.read(&namespace, &resource.consumer_name())?;
+        let Some(id) = secret.and_then(|secret| webhook::retained_id(resource, &secret)) else { return Ok(None) };
+        for other in self.objects::<Webhook>().iter() {
+            let holder = self.endpoint(other)?.and_then(|record| webhook::holder(&id, &record, resource));
+            if holder.is_some() {
+                return Ok(holder);
+            }
+        }
+        Ok(None)
+    }
+
+    fn endpoint(&self, resource: &Webhook) -> io::Result<Option<EndpointRecord>> {
+        let stored = self.records.read::<EndpointRecord>(&record_name(resource))?;
+        Ok(stored.and_then(|stored| stored.document))
+    }
+}

@@ -56,8 +56,9 @@ impl Hooks {
         let (records, queue) = (directory.join("records"), directory.join("queue"));
         fs::create_dir_all(&records).unwrap();
         let (from, queue) = (format!("dir:{}", records.display()), queue.display().to_string());
+        let socket = directory.join("admin.sock").display().to_string();
         let listen = ["--listen", "127.0.0.1:0", "--probes-listen", "127.0.0.1:0", "--shutdown-delay", "0s"];
-        let serve = ["--serve", "hooks", "--queue", &queue, "--allow-egress", "127.0.0.0/8"];
+        let serve = ["--serve", "hooks", "--queue", &queue, "--admin-socket", &socket, "--allow-egress", "127.0.0.0/8"];
         let arguments = [["server", "--records", &from].as_slice(), &listen, &serve].concat();
         let server = Server::start(name, env!("CARGO_BIN_EXE_snaphook"), &arguments);
         Self { server: Arc::new(server), records }

@@ -186,8 +186,9 @@ impl Hooks {
 }
 
 fn arguments(realm: &Realm) -> Vec<String> {
-    let queue = realm.path().join("queue").display().to_string();
-    ["--serve", "tokens,hooks", "--allow-egress", "127.0.0.0/8", "--queue", &queue].map(str::to_owned).to_vec()
+    let [queue, socket] = ["queue", "admin.sock"].map(|name| realm.path().join(name).display().to_string());
+    let serve = ["--serve", "tokens,hooks", "--allow-egress", "127.0.0.0/8"];
+    serve.into_iter().chain(["--queue", &queue, "--admin-socket", &socket]).map(str::to_owned).collect()
 }
 
 fn credential_file(name: &str) -> String {

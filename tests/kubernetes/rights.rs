@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use control_plane::AuditEvent;
 use serde_json::{Value, json};
+use snaphook::crd::{Webhook, WebhookCredential};
 
 use crate::harness::{Controller, RBAC, Tenant, until, value};
 
@@ -85,6 +86,17 @@ async fn no_right_is_granted_that_nothing_needs() {
         t.apply(&format!("{{kind: AppCredential, metadata: {{name: {name}}}, spec: {{}}}}")).await;
         t.ready(name).await;
     }
+    t.apply("{kind: Service, metadata: {name: receiver}, spec: {selector: {app: receiver}, ports: [{port: 80}]}}")
+        .await;
+    t.apply("{kind: WebhookCredential, metadata: {name: pager}, spec: {type: ClientId, fieldName: clientid, location: Header, clientId: link}}").await;
+    t.apply("{kind: Webhook, metadata: {name: hook}, spec: {verification: {type: GitHub}, delivery: {service: {name: receiver, port: 80}, credentialRef: {name: pager}}}}").await;
+    let (pagers, hooks) = (t.of::<WebhookCredential>(), t.of::<Webhook>());
+    pagers.ready("pager").await;
+    hooks.ready("hook").await;
+    pagers.patch("pager", &json!({ "spec": { "clientId": "epona" } })).await;
+    hooks.patch("hook", &json!({ "spec": { "displayName": "A hook" } })).await;
+    pagers.ready("pager").await;
+    hooks.ready("hook").await;
     // One Event twice is one Event that is counted.
     for nonce in ["1", "2"] {
         let former = value(&t.secret("app-credential").await, "client-secret");

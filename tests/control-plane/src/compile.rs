@@ -14,56 +14,96 @@ use crate::assets::{Environment, say};
 use crate::identity::hex;
 use crate::supervise::Supervised;
 
-/// What is built.
-pub(crate) const BINARIES: [&str; 4] = ["etcd", "kube-apiserver", "kube-controller-manager", "kubectl"];
+/// The control plane itself.
+pub(crate) const CONTROL_PLANE: Module = Module {
+    name: "control-plane",
+    go_mod: include_str!("../go.mod"),
+    go_sum: include_str!("../go.sum"),
+    linker: LINKER,
+    binaries: &[
+        Binary { package: "go.etcd.io/etcd/server/v3", built_as: "server", name: "etcd" },
+        Binary::of("k8s.io/kubernetes/cmd/kube-apiserver", "kube-apiserver"),
+        Binary::of("k8s.io/kubernetes/cmd/kube-controller-manager", "kube-controller-manager"),
+        Binary::of("k8s.io/kubernetes/cmd/kubectl", "kubectl"),
+    ],
+};
 
-const GO_MOD: &str = include_str!("../go.mod");
-const GO_SUM: &str = include_str!("../go.sum");
+/// A Go module that pins what is built from it.
+pub(crate) struct Module {
+    /// Of its directory in the cache.
+    pub(crate) name: &'static str,
+    pub(crate) go_mod: &'static str,
+    pub(crate) go_sum: &'static str,
+    /// Flags for the linker.
+    pub(crate) linker: &'static str,
+    /// What is built.
+    pub(crate) binaries: &'static [Binary],
+}
+
+/// One program of a module.
+pub(crate) struct Binary {
+    pub(crate) package: &'static str,
+    /// As Go names it: the last part of the package's path.
+    pub(crate) built_as: &'static str,
+    /// As it is called here.
+    pub(crate) name: &'static str,
+}
+
+impl Binary {
+    pub(crate) const fn of(package: &'static str, name: &'static str) -> Self {
+        Self { package, built_as: name, name }
+    }
+}
+
 /// Without the version the API server says 0.0, which clients take for a server too old to talk to.
 const LINKER: &str = "-s -w \
     -X k8s.io/component-base/version.gitVersion=v1.36.3 \
     -X k8s.io/component-base/version.gitMajor=1 \
     -X k8s.io/component-base/version.gitMinor=36 \
     -X k8s.io/client-go/pkg/version.gitVersion=v1.36.3";
-const PACKAGES: [&str; 4] = [
-    "go.etcd.io/etcd/server/v3", // its binary is named `server`
-    "k8s.io/kubernetes/cmd/kube-apiserver",
-    "k8s.io/kubernetes/cmd/kube-controller-manager",
-    "k8s.io/kubernetes/cmd/kubectl",
-];
 
-const NO_GO: &str = "the tests need etcd, kube-apiserver, kube-controller-manager and kubectl, and build them with Go: \
-    install Go 1.26 or newer (https://go.dev/dl) so that `go` is on PATH, \
-    or set KUBEBUILDER_ASSETS to a directory that has all four";
+impl Module {
+    fn names(&self) -> String {
+        let names: Vec<_> = self.binaries.iter().map(|binary| binary.name).collect();
+        names.join(", ")
+    }
+}
 
-/// The directory with the binaries, after building them if nobody has. Blocks, also while another process builds.
-pub(crate) fn build_once(cache: &Path, env: Environment) -> Result<PathBuf> {
-    let finished = directory(cache);
+/// The directory with a module's binaries, after building them if nobody has. Blocks, also while another process builds.
+pub(crate) fn build_once(module: &Module, cache: &Path, env: Environment) -> Result<PathBuf> {
+    let finished = directory(module, cache);
     if finished.is_dir() {
         return Ok(finished);
     }
-    let go = go(env).context(NO_GO)?;
+    let go = go(env).with_context(|| {
+        format!(
+            "the tests need {} and build with Go what is not there: install Go 1.26 or newer (https://go.dev/dl) so that \
+             `go` is on PATH, or set KUBEBUILDER_ASSETS to a directory that has them",
+            module.names()
+        )
+    })?;
     let parent = finished.parent().context("a cache without a parent")?;
     fs::create_dir_all(parent).with_context(|| format!("cannot make {}", parent.display()))?;
     let _lock = locked(&finished.with_extension("lock"))?;
     if !finished.is_dir() {
         remove_unfinished(parent)?;
-        build(&go, parent, &finished)?;
+        build(module, &go, parent, &finished)?;
     }
     Ok(finished)
 }
 
 /// Where a build from these pins lies.
-pub(crate) fn directory(cache: &Path) -> PathBuf {
+pub(crate) fn directory(module: &Module, cache: &Path) -> PathBuf {
     let mut hash = digest::Context::new(&digest::SHA256);
-    for part in [GO_MOD, GO_SUM, LINKER, consts::OS, consts::ARCH].iter().chain(&PACKAGES) {
+    let pins = [module.go_mod, module.go_sum, module.linker, consts::OS, consts::ARCH];
+    for part in pins.into_iter().chain(module.binaries.iter().map(|binary| binary.package)) {
         hash.update(part.as_bytes());
         hash.update(&[0]);
     }
-    cache.join("control-plane").join(&hex(hash.finish().as_ref())[..16])
+    cache.join(module.name).join(&hex(hash.finish().as_ref())[..16])
 }
 
-fn go(env: Environment) -> Option<PathBuf> {
+pub(crate) fn go(env: Environment) -> Option<PathBuf> {
     env::split_paths(&env("PATH")?).map(|directory| directory.join("go")).find(|file| file.is_file())
 }
 
@@ -93,25 +133,24 @@ fn remove_unfinished(parent: &Path) -> Result<()> {
 }
 
 /// Builds next to the final place and moves the result there, so that what is there is complete.
-fn build(go: &Path, parent: &Path, finished: &Path) -> Result<()> {
+fn build(module: &Module, go: &Path, parent: &Path, finished: &Path) -> Result<()> {
     let unfinished = parent.join(format!("unfinished-{}", process::id()));
     let (sources, binaries) = (unfinished.join("src"), unfinished.join("bin"));
     for directory in [&sources, &binaries] {
         fs::create_dir_all(directory)?;
     }
-    fs::write(sources.join("go.mod"), GO_MOD)?;
-    fs::write(sources.join("go.sum"), GO_SUM)?;
-    run(&command(go, &sources, &binaries), &unfinished.join("log"), finished)?;
-    fs::rename(binaries.join("server"), binaries.join("etcd"))?;
-    for name in BINARIES {
-        fs::metadata(binaries.join(name)).with_context(|| format!("go has built no {name}"))?;
+    fs::write(sources.join("go.mod"), module.go_mod)?;
+    fs::write(sources.join("go.sum"), module.go_sum)?;
+    run(module, &command(module, go, &sources, &binaries), &unfinished.join("log"), finished)?;
+    for Binary { built_as, name, .. } in module.binaries {
+        fs::rename(binaries.join(built_as), binaries.join(name)).with_context(|| format!("go has built no {name}"))?;
     }
     fs::rename(&binaries, finished)?;
     fs::remove_dir_all(&unfinished)?;
     Ok(())
 }
 
-fn command(go: &Path, sources: &Path, binaries: &Path) -> Command {
+fn command(module: &Module, go: &Path, sources: &Path, binaries: &Path) -> Command {
     let mut command = Command::new(go);
     command
         .current_dir(sources)
@@ -119,16 +158,19 @@ fn command(go: &Path, sources: &Path, binaries: &Path) -> Command {
         .env("GOWORK", "off") // the cache may lie below someone's workspace
         .env_remove("GOOS") // these binaries run here
         .env_remove("GOARCH")
-        .args(["build", "-trimpath", "-ldflags", LINKER, "-o"])
+        .args(["build", "-trimpath", "-ldflags", module.linker, "-o"])
         .arg(binaries)
-        .args(PACKAGES);
+        .args(module.binaries.iter().map(|binary| binary.package));
     command
 }
 
 /// Supervised, so that a test that is ended does not leave a compiler behind.
-fn run(command: &Command, log: &Path, into: &Path) -> Result<()> {
-    let what =
-        format!("building the binaries with Go into {} (once; several minutes, 10 on a slow machine)", into.display());
+fn run(module: &Module, command: &Command, log: &Path, into: &Path) -> Result<()> {
+    let what = format!(
+        "building {} with Go into {} (once; several minutes, 10 on a slow machine)",
+        module.names(),
+        into.display()
+    );
     let mut progress = Progress::new(&what);
     let build = Supervised::spawn(command, log)?;
     let exit = loop {
@@ -202,7 +244,7 @@ for name in server kube-apiserver kube-controller-manager kubectl; do echo "$PWD
         let cache = scratch.path().join("cache");
         thread::scope(|scope| {
             for _ in 0..4 {
-                scope.spawn(|| assert!(build_once(&cache, &env).unwrap().join("etcd").is_file()));
+                scope.spawn(|| assert!(build_once(&CONTROL_PLANE, &cache, &env).unwrap().join("etcd").is_file()));
             }
         });
         assert_eq!(calls(&scratch), 1);
@@ -215,11 +257,11 @@ for name in server kube-apiserver kube-controller-manager kubectl; do echo "$PWD
         let env = with_go(&scratch);
         let cache = scratch.path().join("cache");
         fs::write(scratch.path().join("broken"), "").unwrap();
-        let error = format!("{:#}", build_once(&cache, &env).unwrap_err());
+        let error = format!("{:#}", build_once(&CONTROL_PLANE, &cache, &env).unwrap_err());
         assert!(error.contains("no network"), "{error}");
-        assert!(!directory(&cache).exists());
+        assert!(!directory(&CONTROL_PLANE, &cache).exists());
         fs::remove_file(scratch.path().join("broken")).unwrap();
-        assert!(build_once(&cache, &env).unwrap().join("kubectl").is_file());
+        assert!(build_once(&CONTROL_PLANE, &cache, &env).unwrap().join("kubectl").is_file());
         let left: Vec<_> =
             fs::read_dir(cache.join("control-plane")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
         assert_eq!(left.len(), 2, "the binaries and the lock: {left:?}");

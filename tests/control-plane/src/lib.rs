@@ -6,6 +6,7 @@
 //! * `configuration`: what each of the three is told, in flags and files.
 //! * `identity`: who may call: keys, tokens, kubeconfigs.
 //! * `plane`: puts them together; `kubectl` and `crds` are what tests ask of it most.
+//! * `tools`: other programs that tests run, built as the control plane is.
 //! * `audit`: reads what the API server was asked to do.
 //!
 //! `cargo run -p control-plane` starts one by hand, says how to reach it, and stays until Ctrl-C.
@@ -31,6 +32,7 @@ mod kubectl;
 mod plane;
 mod scratch;
 mod supervise;
+mod tools;
 
 pub use assets::Assets;
 pub use audit::{Audit, AuditEvent, Mark};
@@ -38,3 +40,4 @@ pub use component::Component;
 pub use kubectl::KubectlOutput;
 pub use plane::{ControlPlane, shared};
 pub use supervise::{Exit, Supervised};
+pub use tools::{Tool, gateway_api_crds};

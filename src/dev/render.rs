@@ -10,7 +10,7 @@ use super::{
     manifests::Manifests,
     objects::ObjectsError,
     resources::{Of, Resources},
-    world::Directory,
+    world::{Declared, Directory},
 };
 use crate::{
     config::Config,
@@ -60,9 +60,10 @@ pub async fn render(directory: &Path, config: &Config, now: Timestamp) -> Result
     let world = Directory::open(Layout::open(directory)?)?;
     let mut manifests = Manifests::new(directory);
     manifests.read()?;
-    let admitted = Admission::default().admit(&manifests, &Checkers::new()?, &world.resources, now);
+    let mut admission = Admission { services: true, ..Admission::default() };
+    let admitted = admission.admit(&manifests, &Checkers::new()?, &world.resources, now);
     let Admitted { app_credentials, webhooks, webhook_credentials, declared, complaints, ignored, .. } = admitted;
-    world.declare(declared);
+    world.declare(Declared { services_assumed: true, ..declared });
     world.resources.accept(app_credentials);
     world.resources.accept(webhooks);
     world.resources.accept(webhook_credentials);

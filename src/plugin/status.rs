@@ -73,7 +73,12 @@ async fn all<K: Chain>(cluster: &Cluster, namespace: Option<&str>) -> anyhow::Re
     let found = found.with_context(|| format!("{}s cannot be listed: are the CRDs installed?", K::KIND))?;
     let mut reports = Vec::new();
     for resource in found {
-        reports.push(facts::look(cluster, &resource).await?);
+        // Of ten thousand that are well nobody wants to know more, and each look is several requests.
+        reports.push(if is_ready(&resource, None) {
+            facts::alone(&resource)
+        } else {
+            facts::look(cluster, &resource).await?
+        });
     }
     Ok(reports)
 }

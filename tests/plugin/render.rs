@@ -34,6 +34,11 @@ apiVersion: snaphook.dev/v1alpha1
 kind: AppCredential
 metadata: {name: billing, namespace: demo}
 spec: {secretTemplate: {labels: {team: billing}}}
+---
+apiVersion: snaphook.dev/v1alpha1
+kind: Webhook
+metadata: {name: alerts, namespace: demo}
+spec: {verification: {type: GitHub}, delivery: {service: {name: receiver, port: 80}, credentialRef: {name: pager}}}
 ";
 
 #[test]
@@ -44,6 +49,7 @@ fn what_would_be_made_is_shown_and_no_value_of_it() {
         "AppCredential demo/billing: ready\n  Secret demo/billing-credential, type Opaque\n    client-id: ********\n    client-secret: ********\n",
         "# team: billing\n",
         "WebhookCredential demo/pager: ready\n  Secret demo/pager-webhook-credential, type Opaque\n    field-name: ********\n",
+        "Webhook demo/alerts: ready\n  Secret demo/alerts-webhook, type Opaque\n",
         "  record ",
     ] {
         assert!(text.contains(part), "{part:?} is not in\n{text}");

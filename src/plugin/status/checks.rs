@@ -18,7 +18,7 @@ use crate::{
     crd::{
         ALLOW_REFERENCE_LABEL, Kind, SecretFrom, WebhookCredential,
         condition::ConditionStatus,
-        webhook::{DeliverySpec, RouteStatus},
+        webhook::{DeliverySpec, RouteStatus, RouteType},
     },
     plugin::cluster::Look,
 };
@@ -143,10 +143,15 @@ pub(super) fn service(delivery: &DeliverySpec, namespace: &str, service: &Look<S
 pub(super) fn route(route: &RouteStatus) -> Check {
     let place = route.namespace.as_deref().zip(route.name.as_deref());
     let place = place.map(|(namespace, name)| format!(" {namespace}/{name}")).unwrap_or_default();
+    let kind = match route.kind {
+        RouteType::Ingress => "Ingress",
+        RouteType::HttpRoute => "HTTPRoute",
+        RouteType::None => "Route",
+    };
     let parents = route.parents.iter().filter(|parent| parent.accepted != ConditionStatus::True);
     let parents = parents.map(|parent| format!("; {}: {}: {}", parent.parent, parent.reason, parent.message));
     Check {
-        subject: format!("{:?}{place}", route.kind),
+        subject: format!("{kind}{place}"),
         ok: match route.accepted {
             ConditionStatus::True => Some(true),
             ConditionStatus::False => Some(false),

@@ -50,10 +50,30 @@ impl Chain for Webhook {
     }
 }
 
+/// What the resource itself tells.
+pub(super) fn alone<K: Kind>(resource: &K) -> ResourceReport {
+    ResourceReport {
+        kind: K::KIND,
+        namespace: resource.namespace().unwrap_or_default(),
+        name: resource.name_any(),
+        ready: is_ready(resource, None),
+        seen: checks::is_seen(resource),
+        state: state(resource),
+        conditions: resource.conditions().to_vec(),
+        checks: Vec::new(),
+        events: Vec::new(),
+    }
+}
+
+/// What kinds with a state say of it.
+fn state<K: Kind>(resource: &K) -> Option<String> {
+    let status = serde_json::to_value(resource.status()).ok()?;
+    status.get("state").and_then(Value::as_str).map(str::to_owned)
+}
+
 /// Looks at everything that a resource depends on.
 pub(super) async fn look<K: Chain>(cluster: &Cluster, resource: &K) -> anyhow::Result<ResourceReport> {
-    let (namespace, name) = (resource.namespace().unwrap_or_default(), resource.name_any());
-    let ready = is_ready(resource, None);
+    let namespace = resource.namespace().unwrap_or_default();
     let mut checks: Vec<Check> = checks::own(resource).into_iter().collect();
     let reported = resource.status().and_then(|status| status.secret_name().map(str::to_owned));
     let secret_name = reported.unwrap_or_else(|| resource.consumer_name());
@@ -64,19 +84,7 @@ pub(super) async fn look<K: Chain>(cluster: &Cluster, resource: &K) -> anyhow::R
         checks.push(checks::reference(&namespace, from, &secret));
     }
     checks.extend(resource.beyond_secrets(cluster).await?);
-    let status = serde_json::to_value(resource.status())?;
-    let state = status.get("state").and_then(Value::as_str).map(str::to_owned);
-    Ok(ResourceReport {
-        kind: K::KIND,
-        events: events(cluster, resource, &namespace).await?,
-        conditions: resource.conditions().to_vec(),
-        seen: checks::is_seen(resource),
-        namespace,
-        name,
-        ready,
-        state,
-        checks,
-    })
+    Ok(ResourceReport { checks, events: events(cluster, resource, &namespace).await?, ..alone(resource) })
 }
 
 /// The Events about this very resource, newest first; none where they may not be read.

@@ -70,9 +70,7 @@ fn add(text: &mut String, resource: &ResourceReport, in_full: bool, now: Timesta
     let ResourceReport { kind, namespace, name, ready, seen: _, state, conditions, checks, events } = resource;
     let state = state.as_ref().map(|state| format!(", {state}")).unwrap_or_default();
     let _ = writeln!(text, "{kind} {namespace}/{name}: {}{state}", if *ready { "ready" } else { "not ready" });
-    let ill = checks.iter().filter(|check| check.ok == Some(false));
     if *ready && !in_full {
-        ill.for_each(|check| add_check(text, check));
         return;
     }
     for Condition { type_, status, reason, message, .. } in conditions {
@@ -132,7 +130,6 @@ mod tests {
     fn what_is_well_takes_a_line_and_what_is_not_is_told_in_full() {
         let line = "AppCredential ns/app: ready, Active\n";
         assert_eq!(shown(vec![resource(true, Some(true))], false), line);
-        assert_eq!(shown(vec![resource(true, Some(false))], false), format!("{line}  FAIL Secret s: is as it is\n"));
         let full = "  ?    Secret s: is as it is\n  Event, 60s ago: Warning SecretNotFound (3 times): where is it\n";
         assert_eq!(
             shown(vec![resource(false, None)], false),

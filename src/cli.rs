@@ -1,6 +1,6 @@
 //! The command line: one subcommand a job. Each job's arguments lie beside its start-up code in `app`.
 
-use std::{env, io, path::Path, process::ExitCode};
+use std::{env, path::Path, process::ExitCode};
 
 use clap::{CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
@@ -84,7 +84,7 @@ fn plugin_main() -> anyhow::Result<ExitCode> {
         AsPlugin::Plugin(command) => plugin::run(command),
         AsPlugin::Alone(command) => plugin::run_plugin(command),
         AsPlugin::Exec(exec) => plugin::run_in_pod(&exec, words()),
-        AsPlugin::Completion(Completion { shell }) => Ok(complete(shell, PluginCli::command(), PLUGIN)),
+        AsPlugin::Completion(Completion { shell }) => complete(shell, PluginCli::command(), PLUGIN),
     }
 }
 
@@ -93,9 +93,12 @@ fn words() -> Vec<String> {
     env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect()
 }
 
-fn complete(shell: Shell, mut command: clap::Command, name: &str) -> ExitCode {
-    clap_complete::generate(shell, &mut command, name, &mut io::stdout());
-    ExitCode::SUCCESS
+fn complete(shell: Shell, mut command: clap::Command, name: &str) -> anyhow::Result<ExitCode> {
+    // Straight to the standard output it would panic where nobody reads on.
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut command, name, &mut script);
+    app::terminal::print(&String::from_utf8_lossy(&script))?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn own_main() -> anyhow::Result<ExitCode> {
@@ -110,7 +113,7 @@ fn own_main() -> anyhow::Result<ExitCode> {
         Command::Send(args) => app::deliveries::send(&args),
         Command::Crd => print_crds(),
         Command::Plugin(command) => plugin::run(command),
-        Command::Completion(Completion { shell }) => Ok(complete(shell, Cli::command(), "snaphook")),
+        Command::Completion(Completion { shell }) => complete(shell, Cli::command(), "snaphook"),
     }
 }
 

@@ -52,6 +52,8 @@ pub struct Declared {
     pub secrets: BTreeMap<Key, Secret>,
     /// Labels of namespaces.
     pub namespaces: BTreeMap<String, BTreeMap<String, String>>,
+    /// Every Service that a Webhook names is taken to be there, as it should be.
+    pub services_assumed: bool,
 }
 
 impl Directory {
@@ -81,6 +83,11 @@ impl Directory {
     /// Takes over what the files declare besides resources.
     pub fn declare(&self, declared: Declared) {
         *lock(&self.declared) = declared;
+    }
+
+    /// Whether Services that nobody declares count as there.
+    pub(super) fn assumes_services(&self) -> bool {
+        lock(&self.declared).services_assumed
     }
 
     /// The transitions since the last call.

@@ -7,6 +7,7 @@ pub mod hooks;
 pub mod receive;
 pub mod server;
 mod terminal;
+pub mod uninstall;
 
 /// The cluster, as KUBECONFIG or the Pod says, with a name for this program in the API server's audit log.
 async fn cluster(component: &str) -> anyhow::Result<kube::Config> {

@@ -91,11 +91,13 @@ config:
   realm: {issuer: 'https://a.example', internalUrl: 'https://elsewhere.svc'}
   concurrency: 5
   signingKeys: {algorithm: RS256}
+  policy: {rules: [{namespaces: {names: [a]}, webhookLimits: {bytes: 10737418240}}]}
 ";
     let objects = objects(&render(cp, NAMESPACE, values).unwrap());
     let config = objects.iter().find(|object| object["kind"] == "ConfigMap").unwrap();
     let config = snaphook::config::Config::parse(config["data"]["config.yaml"].as_str().unwrap()).unwrap();
     assert_eq!((config.realm.issuer.as_str(), config.concurrency), ("https://a.example", 5));
+    assert_eq!(config.policy.rules[0].webhook_limits.bytes, Some(10_737_418_240), "no number in scientific notation");
     assert_eq!(config.realm.app_url(), "https://elsewhere.svc");
     assert_eq!(config.realm.internal_hooks_url(), format!("https://snaphook-hooks.{NAMESPACE}.svc:9443"));
     let service = config.realm.service.unwrap();

@@ -22,6 +22,7 @@ pub mod run;
 pub mod secrets;
 pub mod signing_keys;
 pub mod steps;
+pub mod uninstall;
 pub mod versions;
 pub mod watches;
 pub mod webhook;

@@ -139,7 +139,7 @@ fn needs_restart(old: &Config, new: &Config) -> bool {
 }
 
 /// One client for the work and one for the Lease, which gives up rather than being late.
-fn clients(config: kube::Config) -> kube::Result<(Client, Client)> {
+pub(super) fn clients(config: kube::Config) -> kube::Result<(Client, Client)> {
     let mut lease = config.clone();
     lease.default_retry = false;
     Ok((Client::try_from(config)?, Client::try_from(lease)?))

@@ -88,12 +88,25 @@ struct Work {
     failures: Mutex<HashMap<Trigger, u32>>,
 }
 
-fn lanes(client: &Client, realm_namespace: &str, config: &Config, instance: &str, metrics: &Arc<Metrics>) -> Vec<Lane> {
-    let scopes: Vec<Option<&str>> = if config.watch_namespaces.is_empty() {
+/// The cluster as each lane has it, with the lane's namespace, before anything is watched: caches are empty.
+pub(super) fn unwatched(client: &Client, realm_namespace: &str, config: &Config) -> Vec<(Option<String>, Cluster)> {
+    let metrics = Telemetry::default().metrics;
+    let lanes = lanes(client, realm_namespace, config, "", &metrics).into_iter();
+    let clusters = lanes.filter_map(|lane| Some(Arc::into_inner(lane.work)?.cluster));
+    scopes(config).into_iter().map(|scope| scope.map(str::to_owned)).zip(clusters).collect()
+}
+
+/// A namespace each, or all of them in one.
+fn scopes(config: &Config) -> Vec<Option<&str>> {
+    if config.watch_namespaces.is_empty() {
         vec![None]
     } else {
         config.watch_namespaces.iter().map(|namespace| Some(namespace.as_str())).collect()
-    };
+    }
+}
+
+fn lanes(client: &Client, realm_namespace: &str, config: &Config, instance: &str, metrics: &Arc<Metrics>) -> Vec<Lane> {
+    let scopes = scopes(config);
     let known: Vec<_> = scopes.iter().map(|scope| Known::watch(client, realm_namespace, *scope)).collect();
     let all_resources: Arc<[Resources]> = known.iter().map(|known| known.resources.clone()).collect();
     let all_records: Arc<[Cache<Secret>]> = known.iter().map(|known| known.records.clone()).collect();
@@ -148,7 +161,7 @@ impl Known {
     }
 }
 
-fn scoped<K>(client: &Client, namespace: Option<&str>) -> Api<K>
+pub(super) fn scoped<K>(client: &Client, namespace: Option<&str>) -> Api<K>
 where
     K: kube::Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>,
 {

@@ -27,6 +27,7 @@ mod rules;
 mod secret_faults;
 mod store;
 mod template;
+mod uninstall;
 mod upheaval;
 mod webhook;
 mod webhook_credential;

@@ -6,7 +6,7 @@ use control_plane::AuditEvent;
 use serde_json::{Value, json};
 use snaphook::crd::{Webhook, WebhookCredential};
 
-use crate::harness::{Controller, RBAC, Tenant, until, value};
+use crate::harness::{CONTROLLER_RULES, Controller, REALM_RULES, Tenant, until, value};
 
 #[tokio::test]
 async fn a_controller_for_some_namespaces_works_with_roles_alone_and_leaves_others_be() {
@@ -52,13 +52,12 @@ async fn a_controller_for_some_namespaces_works_with_roles_alone_and_leaves_othe
 }
 
 /// Verb and resource, as a rule has them.
-fn rights(documents: &str, name: &str) -> BTreeSet<String> {
-    let documents = documents.split("\n---\n").map(|text| serde_yaml::from_str::<Value>(text).unwrap());
-    let role = documents.into_iter().find(|document| document["metadata"]["name"] == name).unwrap();
+fn rights(rules: &str) -> BTreeSet<String> {
+    let rules: Vec<Value> = serde_yaml::from_str(rules).unwrap();
     let texts =
         |value: &Value| value.as_array().unwrap().iter().map(|it| it.as_str().unwrap().to_owned()).collect::<Vec<_>>();
-    let rules = role["rules"].as_array().unwrap().iter();
     rules
+        .iter()
         .flat_map(|rule| {
             let (resources, verbs) = (texts(&rule["resources"]), texts(&rule["verbs"]));
             resources.into_iter().flat_map(move |it| verbs.clone().into_iter().map(move |verb| format!("{verb} {it}")))
@@ -69,11 +68,7 @@ fn rights(documents: &str, name: &str) -> BTreeSet<String> {
 fn used(events: &[AuditEvent], account: &str, namespace: &str) -> BTreeSet<String> {
     let by =
         |event: &&AuditEvent| event.user == account && event.namespace == namespace && !matches!(event.code, 401 | 403);
-    let right = |event: &AuditEvent| match event.subresource.as_str() {
-        "" => format!("{} {}", event.verb, event.resource),
-        subresource => format!("{} {}/{subresource}", event.verb, event.resource),
-    };
-    events.iter().filter(by).map(right).collect()
+    events.iter().filter(by).map(AuditEvent::right).collect()
 }
 
 #[tokio::test]
@@ -117,6 +112,6 @@ async fn no_right_is_granted_that_nothing_needs() {
     until("the orphan goes", || async { t.record("orphan").await.is_none() }).await;
 
     let events = t.plane.audit().since(mark).unwrap();
-    assert_eq!(used(&events, &account, &t.namespace), rights(RBAC, "snaphook-controller"));
-    assert_eq!(used(&events, &account, &t.realm), rights(RBAC, "snaphook-controller-realm"));
+    assert_eq!(used(&events, &account, &t.namespace), rights(CONTROLLER_RULES));
+    assert_eq!(used(&events, &account, &t.realm), rights(REALM_RULES));
 }

@@ -71,6 +71,7 @@ pub fn plan_of_built(
         auth: Some(auth(credential.as_ref())),
         state: Some(state),
         secret_name: Some(valid.consumer.name.clone()),
+        binding: Some(valid.consumer.binding()),
         route: None,
         url_rotated_at: rotated_at(&desired.record.urls, |url| url.created_at).or(before.url_rotated_at),
         former_url_until: ends_at(&desired.settled.urls),

@@ -37,6 +37,7 @@ pub fn plan_of_built(
         conditions: report::conditions(resource.conditions(), valid.generation, [(READY, ready)], now),
         display_name: Some(valid.display_name.clone()),
         secret_name: Some(valid.consumer.name.clone()),
+        binding: Some(valid.consumer.binding()),
         last_modified: Some(last_modified(resource, now).max(modified)),
         used_by: Some(observed.around.used_by.clone()),
     };
@@ -60,6 +61,7 @@ pub fn plan_of_refusal(
         conditions,
         display_name: Some(display_name(resource)),
         secret_name: before.secret_name.clone().or_else(|| Some(resource.consumer_name())),
+        binding: before.binding,
         last_modified: Some(last_modified(resource, now)),
         used_by: Some(observed.around.used_by.clone()),
     };

@@ -25,6 +25,7 @@ mod rights;
 mod rotation;
 mod rules;
 mod secret_faults;
+mod sidecar;
 mod store;
 mod template;
 mod upheaval;

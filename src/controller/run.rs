@@ -82,8 +82,7 @@ fn keys(lanes: &[Lane], config: &Config) -> Vec<impl Future<Output = ()> + use<>
     };
     let sidecars = config.realms.iter().filter_map(|realm| Some((records_of(&realm.namespace)?, &realm.issuer)));
     let shared = lanes.first().map(|lane| (lane.work.cluster.records.shared(), &config.realm.issuer));
-    let maintain =
-        |(place, issuer): (_, &String)| signing_keys::maintain(place, issuer.clone(), config.signing_keys.clone());
+    let maintain = |(place, issuer): (_, &String)| signing_keys::maintain(place, issuer.clone(), config.clone());
     shared.into_iter().chain(sidecars).map(maintain).collect()
 }
 

@@ -12,7 +12,7 @@ use super::{
     records::{Entry, Id, Place},
 };
 use crate::{
-    config::SigningKeys,
+    config::Config,
     record::{self, Kind, SIGNING_KEYS_SECRET, SigningKeyEntry, SigningKeysRecord},
     token::{GeneratedKey, KeysError, generate},
 };
@@ -32,10 +32,11 @@ const RETRY: Duration = Duration::from_secs(1);
 pub fn next_record(
     seen: Option<&SigningKeysRecord>,
     issuer: &str,
-    wanted: &SigningKeys,
+    config: &Config,
     now: Timestamp,
     generate: impl FnOnce() -> Result<GeneratedKey, KeysError>,
 ) -> Result<Option<SigningKeysRecord>, KeysError> {
+    let (wanted, policies) = (&config.signing_keys, config.forward_auth.policies.clone());
     let mut keys = seen.map(|record| record.keys.clone()).unwrap_or_default();
     keys.retain(|key| key.verify_until.is_none_or(|end| end > now));
     let successor_due = keys.last().is_none_or(|newest| {
@@ -50,7 +51,7 @@ pub fn next_record(
         let algorithm = wanted.algorithm;
         keys.push(SigningKeyEntry { kid, algorithm, created_at: now, sign_from, verify_until: None, pkcs8 });
     }
-    let record = SigningKeysRecord { version: record::VERSION, issuer: issuer.to_owned(), keys };
+    let record = SigningKeysRecord { version: record::VERSION, issuer: issuer.to_owned(), policies, keys };
     Ok((seen != Some(&record)).then_some(record))
 }
 
@@ -75,10 +76,10 @@ pub enum KeysUpdateError {
 }
 
 /// Keeps the keys of one realm up to date, for as long as it is polled.
-pub async fn maintain(place: Place, issuer: String, wanted: SigningKeys) {
+pub async fn maintain(place: Place, issuer: String, config: Config) {
     let (mut complaint, mut retry) = (String::new(), RETRY);
     loop {
-        let pause = match update(&place, &issuer, &wanted, Timestamp::now()).await {
+        let pause = match update(&place, &issuer, &config, Timestamp::now()).await {
             Ok(()) => {
                 (complaint, retry) = (String::new(), RETRY);
                 LOOK_AGAIN
@@ -101,7 +102,7 @@ pub async fn maintain(place: Place, issuer: String, wanted: SigningKeys) {
     }
 }
 
-async fn update(place: &Place, issuer: &str, wanted: &SigningKeys, now: Timestamp) -> Result<(), KeysUpdateError> {
+async fn update(place: &Place, issuer: &str, config: &Config, now: Timestamp) -> Result<(), KeysUpdateError> {
     let id = Id { kind: Kind::SigningKeys, name: SIGNING_KEYS_SECRET.to_owned() };
     let seen = place.read(&id).await?;
     let document = match &seen {
@@ -111,7 +112,8 @@ async fn update(place: &Place, issuer: &str, wanted: &SigningKeys, now: Timestam
             Some(document.map_err(|_| KeysUpdateError::Unreadable(place.describe(&id)))?)
         }
     };
-    let record = next_record(document.as_ref(), issuer, wanted, now, || generate(wanted.algorithm))?;
+    let algorithm = config.signing_keys.algorithm;
+    let record = next_record(document.as_ref(), issuer, config, now, || generate(algorithm))?;
     let Some(record) = record else { return Ok(()) };
     place.write(&Entry::new(id, None, &record)?, seen.as_ref().map(|stored| &stored.version)).await?;
     tracing::info!(issuer, keys = record.keys.len(), "signing keys written");
@@ -125,8 +127,8 @@ mod tests {
 
     const ISSUER: &str = "https://auth.example.com";
 
-    fn wanted(algorithm: Algorithm) -> SigningKeys {
-        SigningKeys { algorithm, ..SigningKeys::default() }
+    fn config(more: &str) -> Config {
+        Config::parse(&format!("realm: {{issuer: '{ISSUER}'}}\n{more}")).unwrap()
     }
 
     fn at(text: &str) -> Timestamp {
@@ -139,40 +141,43 @@ mod tests {
 
     #[test]
     fn the_first_key_signs_at_once_and_nothing_changes_until_it_is_old() {
-        let (wanted, start) = (wanted(Algorithm::EdDSA), at("2026-01-01T00:00:00Z"));
-        let record = next_record(None, ISSUER, &wanted, start, make).unwrap().unwrap();
+        let (config, start) = (config("signingKeys: {algorithm: EdDSA}"), at("2026-01-01T00:00:00Z"));
+        let record = next_record(None, ISSUER, &config, start, make).unwrap().unwrap();
         assert_eq!(record.keys[0].sign_from, start);
         assert_eq!(record.keys[0].verify_until, None);
-        assert_eq!(next_record(Some(&record), ISSUER, &wanted, at("2026-01-30T23:59:59Z"), make).unwrap(), None);
+        assert_eq!(next_record(Some(&record), ISSUER, &config, at("2026-01-30T23:59:59Z"), make).unwrap(), None);
     }
 
     #[test]
     fn a_successor_is_published_ahead_and_the_old_key_outlives_its_tokens() {
-        let (wanted, start) = (wanted(Algorithm::EdDSA), at("2026-01-01T00:00:00Z"));
-        let first = next_record(None, ISSUER, &wanted, start, make).unwrap().unwrap();
-        let second = next_record(Some(&first), ISSUER, &wanted, at("2026-01-31T00:00:00Z"), make).unwrap().unwrap();
+        let (config, start) = (config("signingKeys: {algorithm: EdDSA}"), at("2026-01-01T00:00:00Z"));
+        let first = next_record(None, ISSUER, &config, start, make).unwrap().unwrap();
+        let second = next_record(Some(&first), ISSUER, &config, at("2026-01-31T00:00:00Z"), make).unwrap().unwrap();
         assert_eq!(second.keys[1].sign_from, at("2026-01-31T00:10:00Z"));
         assert_eq!(second.keys[0].verify_until, Some(at("2026-02-01T00:11:00Z")));
-        assert_eq!(next_record(Some(&second), ISSUER, &wanted, at("2026-02-01T00:10:59Z"), make).unwrap(), None);
-        let third = next_record(Some(&second), ISSUER, &wanted, at("2026-02-01T00:11:00Z"), make).unwrap().unwrap();
+        assert_eq!(next_record(Some(&second), ISSUER, &config, at("2026-02-01T00:10:59Z"), make).unwrap(), None);
+        let third = next_record(Some(&second), ISSUER, &config, at("2026-02-01T00:11:00Z"), make).unwrap().unwrap();
         assert_eq!(third.keys.len(), 1);
         assert_eq!(third.keys[0].kid, second.keys[1].kid);
     }
 
     #[test]
-    fn another_algorithm_or_issuer_takes_effect_without_losing_a_key() {
+    fn another_algorithm_or_issuer_or_policy_takes_effect_without_losing_a_key() {
         let start = at("2026-01-01T00:00:00Z");
-        let first = next_record(None, ISSUER, &wanted(Algorithm::EdDSA), start, make).unwrap().unwrap();
-        let second = next_record(Some(&first), ISSUER, &wanted(Algorithm::ES256), start, || generate(Algorithm::ES256))
-            .unwrap()
-            .unwrap();
+        let first =
+            next_record(None, ISSUER, &config("signingKeys: {algorithm: EdDSA}"), start, make).unwrap().unwrap();
+        let second =
+            next_record(Some(&first), ISSUER, &config(""), start, || generate(Algorithm::ES256)).unwrap().unwrap();
         assert_eq!(
             second.keys.iter().map(|key| key.algorithm).collect::<Vec<_>>(),
             [Algorithm::EdDSA, Algorithm::ES256]
         );
         let other = "https://other.example.com";
-        let third = next_record(Some(&second), other, &wanted(Algorithm::ES256), start, make).unwrap().unwrap();
+        let third = next_record(Some(&second), other, &config(""), start, make).unwrap().unwrap();
         assert_eq!(third.issuer, other);
         assert_eq!(third.keys, second.keys);
+        let more = config("forwardAuth: {policies: {orders: {audience: 'https://api.example.com'}}}");
+        let fourth = next_record(Some(&second), ISSUER, &more, start, make).unwrap().unwrap();
+        assert_eq!((fourth.policies.len(), &fourth.keys), (1, &second.keys));
     }
 }

@@ -122,8 +122,8 @@ impl Records {
                 Some(document.map_err(|_| KeysUpdateError::Unreadable(path.clone()))?)
             }
         };
-        let (issuer, wanted) = (&config.realm.issuer, &config.signing_keys);
-        let next = signing_keys::next_record(seen.as_ref(), issuer, wanted, now, || generate(wanted.algorithm))?;
+        let (issuer, algorithm) = (&config.realm.issuer, config.signing_keys.algorithm);
+        let next = signing_keys::next_record(seen.as_ref(), issuer, config, now, || generate(algorithm))?;
         if let Some(document) = next {
             let json = Zeroizing::new(serde_json::to_vec_pretty(&document).map_err(io::Error::from)?);
             write(&path, &json)?;

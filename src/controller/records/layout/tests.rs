@@ -111,7 +111,7 @@ fn of_a_record_in_two_bundles_the_later_counts_and_the_other_goes() {
 
 #[test]
 fn where_fewer_bundles_are_allowed_than_before_records_move() {
-    let with = |names: &[&str]| Data::from_iter(names.iter().map(|name| (file(name), json(QUARTER))));
+    let with = |names: &[&str]| names.iter().map(|name| (file(name), json(QUARTER))).collect::<Data>();
     let mut layout = Layout::new(vec![with(&["a", "b"]), with(&["c"]), with(&["d", "e"])], 2);
     assert_eq!(put(&mut layout, "d", 1), Err(Refusal::Changed), "it is on its way");
     assert_eq!(write(&mut layout).len(), 4);

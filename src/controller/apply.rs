@@ -193,7 +193,7 @@ impl<K: Steps> Plan<K> {
             }
             Writes::Restrict(record) => record_differs(record),
             Writes::Withdraw => stored.is_some(),
-            Writes::Nothing => false,
+            Writes::Nothing => observed.record.as_ref().is_some_and(StoredRecord::is_mere_leftover),
         };
         objects_differ || self.status_differs(resource)
     }
@@ -219,6 +219,9 @@ impl<K: Steps> Plan<K> {
                 leave_former_place(world, resource, observed).await?;
             }
             Writes::Withdraw => world.delete_record(resource).await?,
+            Writes::Nothing if observed.record.as_ref().is_some_and(StoredRecord::is_mere_leftover) => {
+                world.leave_former_place(resource).await?;
+            }
             Writes::Nothing => {}
         }
         if self.status_differs(resource) {

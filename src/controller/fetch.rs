@@ -39,10 +39,16 @@ pub struct StoredRecord<R> {
 }
 
 impl<R> StoredRecord<R> {
-    /// Whether it has to be made somewhere else, or removed there.
+    /// Whether it has to be made where it belongs, or removed from where it belonged before.
     #[must_use]
     pub fn moves(&self) -> bool {
         self.version.is_none() || self.left_behind
+    }
+
+    /// Whether it is good for nothing but to be removed from where it belonged before.
+    #[must_use]
+    pub fn is_mere_leftover(&self) -> bool {
+        self.version.is_none() && self.document.is_none()
     }
 }
 

@@ -2,7 +2,8 @@
 //! realm's namespace, and those of a namespace with a realm of its own lie together in bundles there.
 //!
 //! A namespace that is listed in the configuration, or no longer, moves: a record is made where it belongs now, and what lies where it
-//! belonged before is removed at the end of the same run. Until then its content is what the run starts from.
+//! belonged before is removed at the end of the same run. What was in the shared realm is what the run starts from. What was in a bundle is not:
+//! whoever may write Secrets in the namespace may have put it there, and it must not count in a realm of others.
 
 mod bundles;
 mod layout;
@@ -259,17 +260,16 @@ impl Records {
             return Ok(self.cached(namespace, id));
         }
         let here = self.place(namespace).read(id).await?;
-        let before = match self.former_place(namespace, id) {
-            Some(place) => place.read(id).await?,
-            None => None,
-        };
-        Ok(stored_record(here, before))
+        let Some(place) = self.former_place(namespace, id) else { return Ok(stored_record(here, None)) };
+        let before = place.read(id).await?;
+        Ok(stored_record(here, before.map(|stored| (place, stored))))
     }
 
     /// The record of a resource as the watches have told of it; one that does not parse counts as lost.
     #[must_use]
     pub fn cached<R: Document>(&self, namespace: &str, id: &Id) -> Option<StoredRecord<R>> {
-        let before = self.former_place(namespace, id).and_then(|place| place.cached(id));
+        let former_place = self.former_place(namespace, id);
+        let before = former_place.and_then(|place| place.cached(id).map(|stored| (place, stored)));
         stored_record(self.place(namespace).cached(id), before)
     }
 
@@ -330,13 +330,12 @@ pub struct Found {
     pub stored: Stored,
 }
 
-fn stored_record<R: Document>(here: Option<Stored>, before: Option<Stored>) -> Option<StoredRecord<R>> {
+fn stored_record<R: Document>(here: Option<Stored>, before: Option<(Place, Stored)>) -> Option<StoredRecord<R>> {
     let left_behind = before.is_some();
     let version = here.as_ref().map(|stored| stored.version.clone());
-    here.or(before).map(|stored| {
-        let document = record::parse(&stored.json.0).ok();
-        StoredRecord { document, version, left_behind }
-    })
+    let of_operator = before.and_then(|(place, stored)| matches!(place, Place::Own(_)).then_some(stored));
+    let document = here.or(of_operator).and_then(|stored| record::parse(&stored.json.0).ok());
+    (version.is_some() || left_behind).then_some(StoredRecord { document, version, left_behind })
 }
 
 /// A cache that lags shows a resource that was deleted and made anew: the record is its successor's.

@@ -1,6 +1,7 @@
 //! Realms of single namespaces, whose servers are sidecars: an app and a server side by side, and nothing between realms.
 
 mod bundles;
+mod example;
 mod isolation;
 mod moves;
 mod pod;

@@ -14,11 +14,7 @@ use std::{
 
 use futures::future::{join_all, try_join_all};
 use k8s_openapi::api::core::v1::Secret;
-use kube::{
-    Api, Client, ResourceExt as _,
-    api::{Patch, PostParams},
-    runtime::reflector::ObjectRef,
-};
+use kube::{Api, Client, ResourceExt as _, api::Patch, runtime::reflector::ObjectRef};
 use tokio::sync::oneshot;
 
 use super::{
@@ -88,7 +84,8 @@ impl Bundles {
     }
 
     fn in_cache(&self, index: u8) -> Option<Arc<Secret>> {
-        self.cache.get(&ObjectRef::new(&bundle::name(index)).within(&self.namespace))
+        let found = self.cache.get(&ObjectRef::new(&bundle::name(index)).within(&self.namespace));
+        found.filter(|secret| secret.type_.as_deref() == Some(record::SECRET_TYPE))
     }
 
     pub(super) fn cached(&self, id: &Id) -> Option<Stored> {
@@ -160,7 +157,7 @@ impl Bundles {
     }
 
     fn no_room(&self) -> ApplyError {
-        let (namespace, count) = (&self.namespace, self.indices().len());
+        let (namespace, count) = (&self.namespace, self.limit.unwrap_or_default());
         ApplyError::Unusable {
             object: format!("the realm of namespace {namespace}"),
             message: format!(
@@ -202,7 +199,8 @@ impl Bundles {
     }
 
     async fn load(&self, image: &mut Image) -> Result<Layout, ApplyError> {
-        let secrets = try_join_all(self.indices().map(async |index| {
+        let indices = self.indices();
+        let secrets = try_join_all(indices.clone().map(async |index| {
             let name = bundle::name(index);
             let object = format!("the Secret {name}");
             let found = call_opt(&object, self.api.get(&name)).await?;
@@ -218,12 +216,12 @@ impl Bundles {
             }
         }))
         .await?;
-        let versions = self.indices().zip(&secrets).filter_map(|(index, found)| Some((index, found.as_ref()?)));
+        let versions = indices.clone().zip(&secrets).filter_map(|(index, found)| Some((index, found.as_ref()?)));
         image.versions = versions.map(|(index, secret)| (index, ObjectVersion::of(secret))).collect();
         let wanted = secrets::bundle_labels(&self.namespace);
         let unlabelled = |secret: &Secret| wanted.iter().any(|(key, value)| secret.labels().get(key) != Some(value));
         let without: Vec<u8> =
-            self.indices().zip(&secrets).filter(|(_, it)| it.as_ref().is_some_and(unlabelled)).map(|it| it.0).collect();
+            indices.zip(&secrets).filter(|(_, it)| it.as_ref().is_some_and(unlabelled)).map(|it| it.0).collect();
         let data: Vec<Data> = secrets.into_iter().map(|it| it.and_then(|it| it.data).unwrap_or_default()).collect();
         let mut layout = Layout::new(data, self.limit.unwrap_or_default().into());
         for index in without {
@@ -279,8 +277,7 @@ impl Bundles {
         let Some(seen) = seen else {
             let data = edit.into_iter().filter_map(|(file, json)| Some((file, json?))).collect();
             let secret = secrets::bundle(&name, &self.namespace, data);
-            let params: PostParams = create_params();
-            return call(&object, self.api.create(&params, &secret)).await.map(|it| ObjectVersion::of(&it));
+            return call(&object, self.api.create(&create_params(), &secret)).await.map(|it| ObjectVersion::of(&it));
         };
         let patch = Patch::Merge(secrets::bundle_patch(&self.namespace, &edit, seen));
         // The answer need not hold a megabyte of what was sent.

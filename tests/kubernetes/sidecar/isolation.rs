@@ -2,10 +2,11 @@
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
-use serde_json::Value;
+use k8s_openapi::ByteString;
+use serde_json::{Value, json};
 use snaphook::{
     crd::Webhook,
-    record::{self, SigningKeysRecord, bundle},
+    record::{self, Kind, SigningKeysRecord, bundle},
 };
 
 use super::{
@@ -13,7 +14,7 @@ use super::{
     pod::{Sidecar, credentials, records},
     row, with_realms,
 };
-use crate::harness::{Controller, Server, Tenant, eventually};
+use crate::harness::{Controller, Server, Tenant, eventually, hash_of, until};
 
 async fn keys(t: &Tenant<'_>) -> SigningKeysRecord {
     let secret = t.secret(&bundle::name(0)).await;
@@ -81,6 +82,39 @@ async fn a_tenants_keys_make_no_token_that_another_realm_accepts() {
             assert_eq!(accepted, here == 0, "a forgery at {here}; at its own realm it is none");
         }
     }
+}
+
+/// Whoever may write Secrets in a namespace of the shared realm may put there what looks like its records from a former realm of its own.
+#[tokio::test]
+async fn what_a_tenant_puts_into_a_bundle_counts_in_no_other_realm() {
+    let t = Tenant::alone("planted").await;
+    let file = record::file_name(Kind::Client, &t.record_name("app"));
+    let planted = |uid: &str| {
+        let source = json!({ "kind": "AppCredential", "namespace": t.namespace, "name": "app", "uid": uid });
+        let json = json!({
+            "version": 1, "source": source, "clientId": "victim.app", "generation": "g", "tokenLifetimeSeconds": 300, "revoked": false,
+            "secrets": [{ "id": 1, "hash": hash_of("known").to_string(), "createdAt": "2026-01-01T00:00:00Z", "origin": "generated", "confirmed": true }],
+        });
+        let data = json!({ &file: ByteString(json.to_string().into_bytes()) });
+        let metadata = json!({ "name": bundle::name(0), "labels": { record::LABEL: bundle::LABEL_VALUE } });
+        json!({ "kind": "Secret", "metadata": metadata, "type": record::SECRET_TYPE, "data": data }).to_string()
+    };
+    // What is refused keeps what it had before: here, nothing.
+    let refused = "{secretFrom: {secretKeyRef: {name: none, key: x}}}";
+    super::apply_app(&t, "app", refused).await;
+    let uid = t.resources().get("app").await.unwrap().metadata.uid.unwrap();
+    t.apply(&planted(&uid)).await;
+    let kubeconfig = t.plane.account(&t.realm, Some(&[&t.namespace])).await;
+    let _controller = Controller::start(&t.plane, &kubeconfig, &with_realms(&t, &[]));
+    t.waiting("app", "SecretNotFound").await;
+    until("what was planted is gone", || async { t.bundles().await.is_empty() }).await;
+    assert!(t.record("app").await.is_none());
+    t.apply(&planted(&uid)).await;
+    t.patch("app", &json!({ "spec": { "secretFrom": null } })).await;
+    t.ready("app").await;
+    let record = t.record("app").await.unwrap();
+    assert_eq!(record.client_id, format!("{}.app", t.namespace));
+    assert!(record.secrets.iter().all(|it| it.hash != hash_of("known")));
 }
 
 #[tokio::test]

@@ -16,6 +16,7 @@ pub mod fetch;
 pub mod leader;
 pub mod overview;
 pub mod policy;
+pub mod records;
 pub mod refusal;
 pub mod report;
 pub mod run;

@@ -56,6 +56,7 @@ async fn work(args: Args) -> anyhow::Result<ExitCode> {
     println!("listening probes={}", probes.address()?);
     let kubeconfig = super::cluster("controller").await?;
     let realm = config.realm.namespace.clone().unwrap_or_else(|| kubeconfig.default_namespace.clone());
+    config.check_shared_namespace(&realm).with_context(|| args.config.display().to_string())?;
     let (client, lease_client) = clients(kubeconfig).context("cannot use the cluster's configuration")?;
     let identity = args.identity.unwrap_or_else(default_identity);
     tracing::info!(identity, realm, issuer = config.realm.issuer, "controller starting");
@@ -64,7 +65,7 @@ async fn work(args: Args) -> anyhow::Result<ExitCode> {
     let (sender, current) = watch::channel(config);
     let telemetry = Telemetry::default();
     let reconcile = || reconcile(client.clone(), &realm, current.clone(), &identity, &telemetry);
-    let reload = reload(args.config, watch, sender);
+    let reload = reload(args.config, &realm, watch, sender);
     let lead = async {
         if election.enabled {
             candidate.lead(&shutdown, reconcile).await;
@@ -106,11 +107,11 @@ impl Probed for Telemetry {
 }
 
 /// Reads the file whenever it changes; a broken one is reported, and the last good one stays.
-async fn reload(path: PathBuf, mut watch: FileWatch, current: watch::Sender<Config>) {
+async fn reload(path: PathBuf, realm: &str, mut watch: FileWatch, current: watch::Sender<Config>) {
     let mut complaint = String::new();
     loop {
         watch.changed().await;
-        match Config::read(&path) {
+        match Config::read(&path).and_then(|config| config.check_shared_namespace(realm).map(|()| config)) {
             Ok(config) => {
                 complaint.clear();
                 if needs_restart(&current.borrow(), &config) {

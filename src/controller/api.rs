@@ -2,9 +2,13 @@
 
 use std::{future::Future, time::Duration};
 
-use kube::core::Status;
+use kube::{
+    api::{PatchParams, PostParams},
+    core::Status,
+};
 
 use super::apply::ApplyError;
+use crate::crd::FIELD_MANAGER;
 
 /// No call takes longer: a server that is stopped keeps its connections open.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -36,6 +40,18 @@ pub async fn call_opt<T>(
         }
     })
     .await
+}
+
+/// Of every object that is made.
+#[must_use]
+pub fn create_params() -> PostParams {
+    PostParams { field_manager: Some(FIELD_MANAGER.into()), ..PostParams::default() }
+}
+
+/// Of every object that is changed by a merge patch.
+#[must_use]
+pub fn merge_params() -> PatchParams {
+    PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() }
 }
 
 fn sort(object: &str, error: kube::Error) -> ApplyError {

@@ -8,7 +8,6 @@ use std::{
 
 use futures::{Stream, StreamExt as _, channel::mpsc, future, stream};
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Secret;
 use kube::{
     Api, Client, ResourceExt as _,
     runtime::{
@@ -24,8 +23,8 @@ use super::{
     cleanup::cleanup,
     cluster::{Caches, Cluster, around::Surroundings},
     contest::Contests,
-    fetch,
     overview::{Overview, Watched},
+    records::{Found, RecordCaches, Records},
     refusal::{Reason, Refusal},
     report, signing_keys,
     steps::{self, Entropy, Steps},
@@ -68,15 +67,29 @@ impl Default for Telemetry {
 
 /// Reconciles everything that the configuration names, for as long as it is polled.
 pub async fn run(client: Client, realm_namespace: &str, config: &Config, instance: &str, telemetry: &Telemetry) {
-    let keys = signing_keys::maintain(client.clone(), realm_namespace.to_owned(), config.clone());
     let lanes = lanes(&client, realm_namespace, config, instance, &telemetry.metrics);
     let _at_work = telemetry.overview.work(lanes.iter().map(|lane| lane.work.watched()).collect());
     tracing::info!(namespaces = ?config.watch_namespaces, "at work");
+    let keys = future::join_all(keys(&lanes, config));
     future::join(keys, future::join_all(lanes.into_iter().map(Lane::run))).await;
+}
+
+/// What keeps the signing keys of every realm up to date.
+fn keys(lanes: &[Lane], config: &Config) -> Vec<impl Future<Output = ()> + use<>> {
+    let records_of = |namespace: &str| {
+        let mut lanes = lanes.iter().filter(|lane| lane.namespace.as_deref().is_none_or(|it| it == namespace));
+        lanes.next().map(|lane| lane.work.cluster.records.place(namespace))
+    };
+    let sidecars = config.realms.iter().filter_map(|realm| Some((records_of(&realm.namespace)?, &realm.issuer)));
+    let shared = lanes.first().map(|lane| (lane.work.cluster.records.shared(), &config.realm.issuer));
+    let maintain = |(place, issuer): (_, &String)| signing_keys::maintain(place, issuer.clone(), config.clone());
+    shared.into_iter().chain(sidecars).map(maintain).collect()
 }
 
 /// The watches of one namespace, or of all, and what is done on their events.
 struct Lane {
+    /// The only one. Absent: all.
+    namespace: Option<String>,
     work: Arc<Work>,
     triggers: Triggers,
 }
@@ -109,14 +122,15 @@ fn lanes(client: &Client, realm_namespace: &str, config: &Config, instance: &str
     let scopes = scopes(config);
     let known: Vec<_> = scopes.iter().map(|scope| Known::watch(client, realm_namespace, *scope)).collect();
     let all_resources: Arc<[Resources]> = known.iter().map(|known| known.resources.clone()).collect();
-    let all_records: Arc<[Cache<Secret>]> = known.iter().map(|known| known.records.clone()).collect();
+    let all_records: Arc<[RecordCaches]> = known.iter().map(|known| known.records.clone()).collect();
     let reporter = Reporter { controller: "snaphook".into(), instance: Some(instance.to_owned()) };
     let recorder = Recorder::new(client.clone(), reporter);
     let lane = |(scope, known): (Option<&str>, Known)| {
+        let records = Records::new(client.clone(), realm_namespace, &config.realms, known.records.clone());
         let (caches, triggers) = known.and_secrets(client, config, scope);
         let cluster = Cluster {
             client: client.clone(),
-            realm_namespace: realm_namespace.to_owned(),
+            records,
             caches,
             all_resources: all_resources.clone(),
             all_records: all_records.clone(),
@@ -125,7 +139,7 @@ fn lanes(client: &Client, realm_namespace: &str, config: &Config, instance: &str
         };
         let metrics = metrics.clone();
         let work = Work { cluster, config: config.clone(), metrics, failures: Mutex::default() };
-        Lane { work: Arc::new(work), triggers }
+        Lane { namespace: scope.map(str::to_owned), work: Arc::new(work), triggers }
     };
     scopes.into_iter().zip(known).map(lane).collect()
 }
@@ -133,7 +147,7 @@ fn lanes(client: &Client, realm_namespace: &str, config: &Config, instance: &str
 /// What the lanes know of one another.
 struct Known {
     resources: Resources,
-    records: Cache<Secret>,
+    records: RecordCaches,
     triggers: Vec<Triggers>,
 }
 
@@ -144,20 +158,23 @@ impl Known {
         let (webhook_credentials, of_webhook_credentials) =
             watches::resources(scoped(client, scope), "WebhookCredentials");
         let resources = Resources { app_credentials, webhooks, webhook_credentials };
-        let (records, of_records) = watches::records(client, realm_namespace, scope, resources.clone());
-        let triggers = vec![of_app_credentials, of_webhooks, of_webhook_credentials, of_their_credentials, of_records];
+        let (own, of_records) = watches::records(client, realm_namespace, scope, resources.clone());
+        let (bundles, of_bundles) = watches::bundles(scoped(client, scope), resources.clone());
+        let of_resources = [of_app_credentials, of_webhooks, of_webhook_credentials, of_their_credentials];
+        let triggers = of_resources.into_iter().chain([of_records, of_bundles]).collect();
+        let records = RecordCaches { own, bundles };
         Self { resources, records, triggers }
     }
 
     /// The watches of a lane's own.
     fn and_secrets(self, client: &Client, config: &Config, scope: Option<&str>) -> (Caches, Triggers) {
-        let Self { resources, records, mut triggers } = self;
+        let Self { resources, records: _, mut triggers } = self;
         let (consumers, of_consumers) = watches::consumers(scoped(client, scope), resources.clone());
         let (references, of_references) = watches::references(scoped(client, scope), resources.clone());
         let namespaces = config.needs_namespace_labels().then(|| watches::namespaces(client, resources.clone()));
         let (namespaces, of_namespaces) = namespaces.unzip();
         triggers.extend([of_consumers, of_references].into_iter().chain(of_namespaces));
-        (Caches { resources, records, consumers, references, namespaces }, stream::select_all(triggers).boxed())
+        (Caches { resources, consumers, references, namespaces }, stream::select_all(triggers).boxed())
     }
 }
 
@@ -170,7 +187,7 @@ where
 
 impl Lane {
     async fn run(self) {
-        let Self { work, triggers } = self;
+        let Self { namespace: _, work, triggers } = self;
         let (app_credentials, of_app_credentials) = mpsc::unbounded();
         let (webhooks, of_webhooks) = mpsc::unbounded();
         let (webhook_credentials, of_webhook_credentials) = mpsc::unbounded();
@@ -254,8 +271,9 @@ impl Work {
     }
 
     fn watched(&self) -> Watched {
-        let caches = &self.cluster.caches;
-        Watched { resources: caches.resources.clone(), listed: caches.listed().cloned().collect() }
+        let resources = self.cluster.caches.resources.clone();
+        let listed = resources.listed().into_iter().chain(self.cluster.needs()).cloned().collect();
+        Watched { resources, listed }
     }
 
     /// Nobody is judged by half of what is there. A kind whose CRD is missing does not keep the others waiting.
@@ -265,7 +283,8 @@ impl Work {
         Resources: Of<K>,
     {
         let of_kind = self.cluster.all_resources.iter().map(|resources| resources.of().listed());
-        for listed in of_kind.chain(self.cluster.caches.shared()).chain(self.cluster.needs()) {
+        let of_around = Surroundings::<K>::needs(&self.cluster);
+        for listed in of_kind.chain(self.cluster.needs()).chain(of_around) {
             listed.wait().await;
         }
     }
@@ -314,24 +333,31 @@ impl Work {
 
     /// Removes records whose resource went while nobody was looking: without its finalizer, or with its CRD.
     async fn sweep(&self) {
-        self.cluster.caches.records.listed().wait().await;
-        for secret in self.cluster.caches.records.state() {
-            if let Err(error) = self.sweep_record(&secret).await {
-                tracing::warn!(record = secret.name_any(), reason = error.reason(), "an orphan was not looked at");
+        let records = &self.cluster.records;
+        for listed in records.caches().listed() {
+            listed.wait().await;
+        }
+        for found in records.all() {
+            if let Err(error) = self.sweep_record(&found).await {
+                tracing::warn!(record = found.id.name, reason = error.reason(), "an orphan was not looked at");
             }
+        }
+        if let Err(error) = records.end_realms().await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "a realm that is no longer listed was not ended");
         }
     }
 
-    async fn sweep_record(&self, secret: &Secret) -> Result<(), ApplyError> {
-        let json = fetch::data(secret).get(record::DATA_KEY);
-        let Some(source) = json.and_then(|json| record::source_of(&json.0)) else { return Ok(()) };
-        let exists = match source.kind.as_str() {
-            AppCredential::KIND => self.exists::<AppCredential>(&source).await?,
-            Webhook::KIND => self.exists::<Webhook>(&source).await?,
-            WebhookCredential::KIND => self.exists::<WebhookCredential>(&source).await?,
-            // Of a later version, perhaps.
-            _ => true,
-        };
+    async fn sweep_record(&self, found: &Found) -> Result<(), ApplyError> {
+        let Some(source) = record::source_of(&found.stored.json.0) else { return Ok(()) };
+        let belongs = found.of_namespace.as_ref().is_none_or(|namespace| *namespace == source.namespace);
+        let exists = belongs
+            && match source.kind.as_str() {
+                AppCredential::KIND => self.exists::<AppCredential>(&source).await?,
+                Webhook::KIND => self.exists::<Webhook>(&source).await?,
+                WebhookCredential::KIND => self.exists::<WebhookCredential>(&source).await?,
+                // Of a later version, perhaps.
+                _ => true,
+            };
         if exists {
             return Ok(());
         }
@@ -341,7 +367,7 @@ impl Work {
             name = source.name,
             "removing the record of a resource that is gone"
         );
-        self.cluster.delete_orphan(secret).await
+        found.place.delete(&found.id, &found.stored.version).await
     }
 
     async fn exists<K: Kind>(&self, source: &record::Source) -> Result<bool, ApplyError>

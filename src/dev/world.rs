@@ -206,6 +206,11 @@ where
         self.write_record(document, Some(seen))
     }
 
+    /// There is one directory of records.
+    async fn leave_former_place(&self, _: &K) -> Result<(), ApplyError> {
+        Ok(())
+    }
+
     async fn delete_record(&self, resource: &K) -> Result<(), ApplyError> {
         let (name, uid) = (record_name(resource), resource.meta().uid.as_ref());
         let stored = self.records.read::<K::Record>(&name).map_err(failed("the record".into()))?;

@@ -22,7 +22,9 @@ impl Site {
         let realm = plane.namespace("realm").await.unwrap();
         let config = plane.directory("examples").unwrap().join("config.yaml");
         let rule = "{namespaces: {names: [demo]}, scopes: ['*', 'snaphook:introspect']}";
-        let yaml = format!("realm: {{namespace: {realm}, issuer: 'https://x'}}\npolicy: {{rules: [{rule}]}}\n");
+        let row = "{namespace: team-a, issuer: 'https://team-a.example.com', internalUrl: 'http://localhost:8080'}";
+        let realms = format!("realm: {{namespace: {realm}, issuer: 'https://x'}}\nrealms: [{row}]");
+        let yaml = format!("{realms}\npolicy: {{rules: [{rule}]}}\n");
         fs::write(&config, yaml).unwrap();
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_snaphook"));
         command.env("KUBECONFIG", plane.kubeconfig());

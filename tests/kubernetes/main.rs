@@ -35,6 +35,7 @@ mod rights;
 mod rotation;
 mod rules;
 mod secret_faults;
+mod sidecar;
 mod store;
 mod template;
 mod uninstall;

@@ -70,6 +70,10 @@ impl Intake {
         Ok(Self { queue, duplicates, pool: Pool::default(), rates: Rates::default(), metrics })
     }
 
+    pub(super) fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
     /// Lets a post in, unless its endpoint had too many.
     pub(super) fn admit(&self, record: &EndpointRecord) -> Result<(), Answer> {
         let drops_429 = record.handler.type_ == HandlerType::Alertmanager;

@@ -82,8 +82,7 @@ pub struct Admitted {
 /// Admits what is in the files. Keeps the last good Secrets, as they are stored nowhere.
 #[derive(Default)]
 pub struct Admission {
-    /// Whether Webhooks may name Services: there are some where the resources are meant for.
-    pub services: bool,
+    services: bool,
     secrets: BTreeMap<String, Declared>,
 }
 
@@ -98,6 +97,12 @@ struct Look<'a> {
 }
 
 impl Admission {
+    /// Webhooks may name Services: the resources are meant for a cluster, which has some.
+    #[must_use]
+    pub fn with_services() -> Self {
+        Self { services: true, ..Self::default() }
+    }
+
     /// Looks at every document.
     pub fn admit(
         &mut self,

@@ -60,8 +60,7 @@ pub async fn render(directory: &Path, config: &Config, now: Timestamp) -> Result
     let world = Directory::open(Layout::open(directory)?)?;
     let mut manifests = Manifests::new(directory);
     manifests.read()?;
-    let mut admission = Admission { services: true, ..Admission::default() };
-    let admitted = admission.admit(&manifests, &Checkers::new()?, &world.resources, now);
+    let admitted = Admission::with_services().admit(&manifests, &Checkers::new()?, &world.resources, now);
     let Admitted { app_credentials, webhooks, webhook_credentials, declared, complaints, ignored, .. } = admitted;
     world.declare(Declared { services_assumed: true, ..declared });
     world.resources.accept(app_credentials);

@@ -21,6 +21,19 @@ async fn nothing_is_changed_without_consent() {
 }
 
 #[tokio::test]
+async fn on_a_terminal_a_person_is_asked() {
+    let site = Site::new("asked").await;
+    site.ready("billing", "{}").await;
+    let (code, screen) = site.on_a_terminal(&["revoke", "billing"], "n\n");
+    assert_eq!(code, FAILED, "{screen}");
+    assert!(screen.contains("[y/N]") && screen.contains("Nothing was changed"), "{screen}");
+    site.snaphook(&["verify", "billing"]).ended(0);
+    let (code, screen) = site.on_a_terminal(&["revoke", "billing"], "y\n");
+    assert_eq!(code, 0, "{screen}");
+    site.eventually("refused", || site.snaphook(&["verify", "billing"]).code == NO).await;
+}
+
+#[tokio::test]
 async fn a_rotated_secret_and_the_former_one_both_authenticate() {
     let site = Site::new("rotate").await;
     site.ready("billing", "{}").await;

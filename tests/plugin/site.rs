@@ -2,6 +2,7 @@
 
 use std::{
     env, fs,
+    io::Write as _,
     os::unix::fs::symlink,
     path::PathBuf,
     process::{Command, Stdio},
@@ -100,19 +101,39 @@ impl Site {
         self.snaphook_with(&[arguments, &["-n", &self.namespace]].concat(), &[])
     }
 
+    /// The same on a terminal (that of `script`, from Debian's essential packages), where a person types this. Code and screen.
+    pub(crate) fn on_a_terminal(&self, arguments: &[&str], typed: &str) -> (i32, String) {
+        let kubectl = self.command(&[arguments, &["-n", &self.namespace]].concat(), &[]);
+        let words = std::iter::once(kubectl.get_program()).chain(kubectl.get_args()).map(|word| word.to_str().unwrap());
+        let mut script = Command::new("script");
+        script
+            .args(["-qec", &words.collect::<Vec<_>>().join(" "), "/dev/null"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
+        script.envs(kubectl.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        let mut child = script.spawn().unwrap();
+        child.stdin.take().unwrap().write_all(typed.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        (output.status.code().unwrap(), String::from_utf8(output.stdout).unwrap())
+    }
+
     /// The same anywhere, with directories before all others on the PATH.
     pub(crate) fn snaphook_with(&self, arguments: &[&str], before: &[PathBuf]) -> Done {
-        let mut command = self.shared.plane.kubectl_command();
-        let path = env::var_os("PATH").unwrap_or_default();
-        let mine = before.iter().cloned().chain([self.shared.plugins.clone()]);
-        command.env("PATH", env::join_paths(mine.chain(env::split_paths(&path))).unwrap());
-        command.arg("snaphook").args(arguments).stdin(Stdio::null());
-        let output = command.output().unwrap();
+        let output = self.command(arguments, before).stdin(Stdio::null()).output().unwrap();
         let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
         let done =
             Done { code: output.status.code().unwrap(), stdout: text(&output.stdout), stderr: text(&output.stderr) };
         assert!(!format!("{done:?}").contains("snaphook_"), "a client secret shows: {done:?}");
         done
+    }
+
+    fn command(&self, arguments: &[&str], before: &[PathBuf]) -> Command {
+        let mut command = self.shared.plane.kubectl_command();
+        let path = env::var_os("PATH").unwrap_or_default();
+        let mine = before.iter().cloned().chain([self.shared.plugins.clone()]);
+        command.env("PATH", env::join_paths(mine.chain(env::split_paths(&path))).unwrap());
+        command.arg("snaphook").args(arguments);
+        command
     }
 
     pub(crate) async fn kubectl(&self, arguments: &[&str]) -> String {

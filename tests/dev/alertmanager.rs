@@ -113,7 +113,8 @@ async fn with_an_access_token_until_the_client_is_revoked() {
 
     let revoked = site.laptop.read("webhooks.yaml").replace("  displayName: Alertmanager\n", "  revoked: true\n");
     site.laptop.save("webhooks.yaml", &revoked);
-    site.laptop.says(&["Revoked", "default/alertmanager"]).await;
+    let refused = || site.laptop.token("default/alertmanager-credential")["error"] == "invalid_client";
+    eventually("the server knows it too", refused).await;
     site.alert(&json!({ "alertname": "Sudo", "team": "security" }), None);
     site.alertmanager.logged("401", SOON).await.unwrap();
     assert_eq!(receiver.received().len(), 1, "nothing more arrives");

@@ -18,6 +18,7 @@ pub mod overview;
 pub mod policy;
 pub mod refusal;
 pub mod report;
+pub mod route;
 pub mod run;
 pub mod secrets;
 pub mod signing_keys;

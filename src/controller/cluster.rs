@@ -1,31 +1,40 @@
 //! Flow 1: the Kubernetes cluster as the steps see it: looks at caches or at the API server, and writes with preconditions.
 
 pub mod around;
+mod routes;
 mod world;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, fmt::Debug, sync::Arc};
 
-use k8s_openapi::api::core::v1::{Namespace, Secret};
+use k8s_openapi::api::{
+    core::v1::{Namespace, Secret},
+    networking::v1::Ingress,
+};
 use kube::{
-    Api, Client, ResourceExt as _,
+    Api, Client, Resource, ResourceExt,
     api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions},
     core::{ApiResource, PartialObjectMeta},
     runtime::{events::Recorder, reflector::ObjectRef},
 };
+
+use serde::de::DeserializeOwned;
 
 use super::{
     api::call_opt,
     apply::ApplyError,
     contest::Contests,
     fetch::{self, Depth, ObjectVersion, StoredRecord},
+    route::HttpRoute,
     secrets,
     steps::StatusOf,
-    watches::{Cache, Listed, Of, Resources},
+    watches::{Cache, Listed, Of, Resources, Routes},
 };
 use crate::{
+    config,
     crd::{FIELD_MANAGER, Kind, Report as _},
     record::{self, Document},
 };
+pub use routes::RouteFailures;
 
 /// What the watches keep in memory. Each holds our own objects only.
 pub struct Caches {
@@ -39,17 +48,22 @@ pub struct Caches {
     pub references: Cache<Secret>,
     /// Namespaces, where the policy asks for their labels.
     pub namespaces: Option<Cache<PartialObjectMeta<Namespace>>>,
+    /// Routes.
+    pub ingresses: Routes<Ingress>,
+    /// Routes, where the API server has that kind.
+    pub http_routes: Routes<HttpRoute>,
 }
 
 impl Caches {
     /// Whether each was filled.
     pub fn listed(&self) -> impl Iterator<Item = &Listed> {
-        self.resources.listed().into_iter().chain(self.shared())
+        let routes = [self.ingresses.listed(), self.http_routes.listed()];
+        self.resources.listed().into_iter().chain(routes).chain(self.shared())
     }
 
     /// Whether those were filled that every kind depends on.
     pub fn shared(&self) -> impl Iterator<Item = &Listed> {
-        let Self { resources: _, records, consumers, references, namespaces } = self;
+        let Self { resources: _, records, consumers, references, namespaces, ingresses: _, http_routes: _ } = self;
         let secrets = [records, consumers, references].into_iter().map(Cache::listed);
         secrets.chain(namespaces.as_ref().map(Cache::listed))
     }
@@ -69,8 +83,12 @@ pub struct Cluster {
     pub all_records: Arc<[Cache<Secret>]>,
     /// Publishes Events.
     pub recorder: Recorder,
-    /// Who rewrites our Secrets.
+    /// Who rewrites our Secrets and routes.
     pub contests: Contests,
+    /// Which routes are wanted by those who do not say.
+    pub routes: config::Routes,
+    /// Which of them could not be written.
+    pub route_failures: RouteFailures,
 }
 
 impl Cluster {
@@ -187,11 +205,14 @@ impl Cluster {
         self.delete_unchanged("an orphaned record", &self.records(), secret).await
     }
 
-    async fn delete_unchanged(&self, what: &str, api: &Api<Secret>, secret: &Secret) -> Result<(), ApplyError> {
-        let ObjectVersion { uid, resource_version } = version_of(secret);
+    async fn delete_unchanged<O>(&self, what: &str, api: &Api<O>, seen: &O) -> Result<(), ApplyError>
+    where
+        O: Resource + Clone + DeserializeOwned + Debug,
+    {
+        let ObjectVersion { uid, resource_version } = version_of(seen);
         let preconditions = Preconditions { uid: Some(uid), resource_version: Some(resource_version) };
         let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
-        call_opt(what, api.delete(&secret.name_any(), &params)).await.map(drop)
+        call_opt(what, api.delete(&seen.name_any(), &params)).await.map(drop)
     }
 
     async fn patch_finalizers<K: Kind>(&self, resource: &K, operations: serde_json::Value) -> Result<(), ApplyError> {
@@ -208,11 +229,8 @@ impl Cluster {
     }
 }
 
-fn version_of(secret: &Secret) -> ObjectVersion {
-    ObjectVersion {
-        uid: secret.uid().unwrap_or_default(),
-        resource_version: secret.resource_version().unwrap_or_default(),
-    }
+fn version_of(seen: &impl ResourceExt) -> ObjectVersion {
+    ObjectVersion { uid: seen.uid().unwrap_or_default(), resource_version: seen.resource_version().unwrap_or_default() }
 }
 
 /// Reads a record; one that does not parse counts as lost.

@@ -22,18 +22,20 @@ use kube::{
 use super::{
     apply::{ApplyError, World},
     cleanup::cleanup,
-    cluster::{Caches, Cluster, around::Surroundings},
+    cluster::{Caches, Cluster, RouteFailures, around::Surroundings},
     contest::Contests,
     fetch,
     overview::{Overview, Watched},
     refusal::{Reason, Refusal},
-    report, signing_keys,
+    report,
+    route::Route,
+    signing_keys,
     steps::{self, Entropy, Steps},
     watches::{self, Cache, Guarded, Of, Resources, Trigger, Triggers},
 };
 use crate::{
-    config::Config,
-    crd::{AppCredential, Kind, Webhook, WebhookCredential},
+    config::{Config, RouteMode},
+    crd::{AppCredential, Kind, Webhook, WebhookCredential, webhook::RouteType},
     record,
     telemetry::metrics::controller::Metrics,
 };
@@ -100,7 +102,7 @@ fn lanes(client: &Client, realm_namespace: &str, config: &Config, instance: &str
     let reporter = Reporter { controller: "snaphook".into(), instance: Some(instance.to_owned()) };
     let recorder = Recorder::new(client.clone(), reporter);
     let lane = |(scope, known): (Option<&str>, Known)| {
-        let (caches, triggers) = known.and_secrets(client, config, scope);
+        let (caches, triggers) = known.and_the_rest(client, realm_namespace, config, scope);
         let cluster = Cluster {
             client: client.clone(),
             realm_namespace: realm_namespace.to_owned(),
@@ -109,6 +111,8 @@ fn lanes(client: &Client, realm_namespace: &str, config: &Config, instance: &str
             all_records: all_records.clone(),
             recorder: recorder.clone(),
             contests: Contests::default(),
+            routes: config.routes.clone(),
+            route_failures: RouteFailures::default(),
         };
         let metrics = metrics.clone();
         let work = Work { cluster, config: config.clone(), metrics, failures: Mutex::default() };
@@ -137,14 +141,24 @@ impl Known {
     }
 
     /// The watches of a lane's own.
-    fn and_secrets(self, client: &Client, config: &Config, scope: Option<&str>) -> (Caches, Triggers) {
+    fn and_the_rest(
+        self,
+        client: &Client,
+        realm_namespace: &str,
+        config: &Config,
+        scope: Option<&str>,
+    ) -> (Caches, Triggers) {
         let Self { resources, records, mut triggers } = self;
         let (consumers, of_consumers) = watches::consumers(scoped(client, scope), resources.clone());
         let (references, of_references) = watches::references(scoped(client, scope), resources.clone());
         let namespaces = config.needs_namespace_labels().then(|| watches::namespaces(client, resources.clone()));
         let (namespaces, of_namespaces) = namespaces.unzip();
-        triggers.extend([of_consumers, of_references].into_iter().chain(of_namespaces));
-        (Caches { resources, records, consumers, references, namespaces }, stream::select_all(triggers).boxed())
+        let (ingresses, of_ingresses) = watches::routes(client, realm_namespace, scope, resources.clone(), "Ingresses");
+        let (http_routes, of_http_routes) =
+            watches::routes(client, realm_namespace, scope, resources.clone(), "HTTPRoutes");
+        triggers.extend([of_consumers, of_references, of_ingresses, of_http_routes].into_iter().chain(of_namespaces));
+        let caches = Caches { resources, records, consumers, references, namespaces, ingresses, http_routes };
+        (caches, stream::select_all(triggers).boxed())
     }
 }
 
@@ -307,19 +321,39 @@ impl Work {
                 tracing::warn!(record = secret.name_any(), reason = error.reason(), "an orphan was not looked at");
             }
         }
+        self.sweep_routes().await;
+    }
+
+    /// The same for routes, and for the one for all where there is to be none.
+    async fn sweep_routes(&self) {
+        let Caches { ingresses, http_routes, .. } = &self.cluster.caches;
+        for listed in [ingresses.listed(), http_routes.listed()] {
+            listed.wait().await;
+        }
+        let ingresses = ingresses.all().into_iter().map(Route::from);
+        for route in ingresses.chain(http_routes.all().into_iter().map(Route::from)) {
+            if let Err(error) = self.sweep_route(&route).await {
+                tracing::warn!(route = route.name(), reason = error.reason(), "an orphan was not looked at");
+            }
+        }
+    }
+
+    async fn sweep_route(&self, route: &Route) -> Result<(), ApplyError> {
+        let is_wanted = match route.owner() {
+            Some(owner) => self.is_there(&owner).await?,
+            None => !route.is_of_all() || shared_kind(&self.config) == Some(route.kind()),
+        };
+        if is_wanted {
+            return Ok(());
+        }
+        tracing::info!(kind = route.kind().as_str(), name = route.name(), "removing a route that nobody asks for");
+        self.cluster.delete_route(route).await
     }
 
     async fn sweep_record(&self, secret: &Secret) -> Result<(), ApplyError> {
         let json = fetch::data(secret).get(record::DATA_KEY);
         let Some(source) = json.and_then(|json| record::source_of(&json.0)) else { return Ok(()) };
-        let exists = match source.kind.as_str() {
-            AppCredential::KIND => self.exists::<AppCredential>(&source).await?,
-            Webhook::KIND => self.exists::<Webhook>(&source).await?,
-            WebhookCredential::KIND => self.exists::<WebhookCredential>(&source).await?,
-            // Of a later version, perhaps.
-            _ => true,
-        };
-        if exists {
+        if self.is_there(&source).await? {
             return Ok(());
         }
         tracing::info!(
@@ -331,6 +365,16 @@ impl Work {
         self.cluster.delete_orphan(secret).await
     }
 
+    async fn is_there(&self, source: &record::Source) -> Result<bool, ApplyError> {
+        match source.kind.as_str() {
+            AppCredential::KIND => self.exists::<AppCredential>(source).await,
+            Webhook::KIND => self.exists::<Webhook>(source).await,
+            WebhookCredential::KIND => self.exists::<WebhookCredential>(source).await,
+            // Of a later version, perhaps.
+            _ => Ok(true),
+        }
+    }
+
     async fn exists<K: Kind>(&self, source: &record::Source) -> Result<bool, ApplyError>
     where
         Resources: Of<K>,
@@ -339,6 +383,12 @@ impl Work {
         let known = ObjectRef::new(&source.name).within(&source.namespace);
         Ok(resources.get(&known).is_some() || self.cluster.resource_exists::<K>(source).await?)
     }
+}
+
+/// What the route for all is, where there is to be one.
+fn shared_kind(config: &Config) -> Option<RouteType> {
+    let is_shared = config.routes.mode == RouteMode::Shared && config.realm.service.is_some();
+    is_shared.then_some(config.routes.type_)
 }
 
 fn pause_until(next: Option<Timestamp>, now: Timestamp) -> Duration {

@@ -12,7 +12,10 @@ use crate::{
     controller::{
         app_credential::fetch::Around as AppCredentialAround,
         steps::Steps,
-        webhook::fetch::{self as webhook, Around as WebhookAround},
+        webhook::{
+            fetch::{self as webhook, Around as WebhookAround},
+            route as webhook_route,
+        },
         webhook_credential::fetch::Around as WebhookCredentialAround,
     },
     crd::{AppCredential, Kind as _, Webhook, WebhookCredential},
@@ -47,6 +50,8 @@ impl Surroundings<Webhook> for Directory {
             // There are none here, and admission refuses who asks for one.
             service: None,
             has_url: self.has_url(resource)?,
+            // There is nobody here who could take one, and no configuration that asks for one.
+            routes: webhook_route::Around::default(),
         })
     }
 }

@@ -13,7 +13,8 @@ async fn every_example_is_applied_and_becomes_ready() {
     let realm = plane.namespace("realm").await.unwrap();
     let config = plane.directory("examples").unwrap().join("config.yaml");
     let rule = "{namespaces: {names: [demo]}, scopes: ['*', 'snaphook:introspect']}";
-    let yaml = format!("realm: {{namespace: {realm}, issuer: 'https://x'}}\npolicy: {{rules: [{rule}]}}\n");
+    let realm = format!("{{namespace: {realm}, issuer: 'https://x', service: {{name: snaphook, port: 8080}}}}");
+    let yaml = format!("realm: {realm}\npolicy: {{rules: [{rule}]}}\n");
     fs::write(&config, yaml).unwrap();
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_snaphook"));
     command.env("KUBECONFIG", plane.kubeconfig());
@@ -42,5 +43,9 @@ async fn every_example_is_applied_and_becomes_ready() {
         let all = ["wait", "--for=condition=Ready", kind, "--all", "--all-namespaces", "--timeout=60s"];
         plane.kubectl(&all).await.unwrap().success().unwrap();
     }
+    // There is no Gateway API here, and nothing but the route waits for it.
+    let unavailable = "jsonpath={.status.route.reason}=RouteApiUnavailable";
+    let wait = ["wait", "--for", unavailable, "webhook/through-gateway", "--timeout=60s"];
+    plane.kubectl(&wait).await.unwrap().success().unwrap();
     plane.stop().await.unwrap();
 }

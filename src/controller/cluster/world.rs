@@ -19,6 +19,7 @@ use crate::{
         consumer::Consumer,
         fetch::{Depth, ObjectVersion, Observed},
         report::Note,
+        route::RouteWrite,
         secrets,
         steps::{StatusOf, Steps},
         watches::{Of, Resources},
@@ -128,6 +129,14 @@ where
     async fn delete_consumer(&self, seen: &Secret) -> Result<(), ApplyError> {
         let secrets = self.secrets(&seen.namespace().unwrap_or_default());
         self.delete_unchanged("the former Secret", &secrets, seen).await
+    }
+
+    async fn write_route(&self, write: &RouteWrite) -> Result<(), ApplyError> {
+        self.carry_out_route(write).await
+    }
+
+    async fn delete_routes(&self, resource: &K) -> Result<(), ApplyError> {
+        Surroundings::delete_routes(self, resource).await
     }
 
     async fn write_status(&self, resource: &K, status: &StatusOf<K>) -> Result<(), ApplyError> {

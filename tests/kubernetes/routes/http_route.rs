@@ -166,7 +166,7 @@ async fn a_filter_that_somebody_adds_to_a_route_goes_again() {
     t.of::<Webhook>().ready("alerts").await;
     let before = t.http_route("alerts", "an HTTPRoute", |_| true).await;
     let mut rules = serde_json::to_value(&before.spec.rules).unwrap();
-    rules[0]["filters"] = json!([{ "type": "RequestRedirect", "requestRedirect": { "hostname": "evil.example" } }]);
+    rules[0]["filters"] = json!([{ "type": "URLRewrite", "urlRewrite": { "hostname": "evil.example" } }]);
     let (someone, name) = (PatchParams::apply("someone").force(), t.route_name("alerts"));
     let edit = json!({
         "apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute", "metadata": { "name": name },

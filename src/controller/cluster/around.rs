@@ -67,7 +67,7 @@ impl Surroundings<Webhook> for Cluster {
             has_credential: self.has_credential(resource),
             service: self.service(resource).await?,
             has_url: self.has_url(resource),
-            routes: self.routes(resource, depth).await?,
+            routes: self.routes(resource, depth).await,
         })
     }
 }

@@ -9,7 +9,7 @@ use k8s_openapi::api::networking::v1::Ingress;
 use kube::{Api, Resource, api::Patch, core::NamespaceResourceScope};
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{Cluster, create_params, merge_params};
+use super::{Caches, Cluster, create_params, merge_params};
 use crate::{
     controller::{
         api::{call, call_opt},
@@ -45,25 +45,31 @@ impl RouteFailures {
 
 impl Cluster {
     /// Only what lies where the wanted one belongs is looked at closely: nobody else's has our marks.
-    pub(super) async fn routes(&self, resource: &Webhook, depth: Depth) -> Result<Around, ApplyError> {
-        let (ingresses, http_routes) = (&self.caches.ingresses, &self.caches.http_routes);
+    pub(super) async fn routes(&self, resource: &Webhook, depth: Depth) -> Around {
         let (kind, name) = (webhook::kind(resource, &self.routes), webhook::wanted_name(resource, &self.routes));
         let (own_name, source) = (webhook::own_name(resource), fetch::source(resource));
         let own =
             [self.cached_route(RouteType::Ingress, &own_name), self.cached_route(RouteType::HttpRoute, &own_name)];
-        let served = [(RouteType::Ingress, ingresses.are_served()), (RouteType::HttpRoute, http_routes.are_served())];
-        let served: Vec<_> = served.into_iter().filter_map(|(kind, served)| served.then_some(kind)).collect();
-        let present = match depth {
-            Depth::Live if served.contains(&kind) => self.live_route(kind, &name).await?,
-            _ => self.cached_route(kind, &name),
-        };
-        Ok(Around {
+        let served = self.served_kinds();
+        let mut present = self.cached_route(kind, &name);
+        if depth == Depth::Live && served.contains(&kind) {
+            // Where it does not answer, the write will tell; the Secret does not wait for that.
+            present = self.live_route(kind, &name).await.unwrap_or(present);
+        }
+        Around {
             own: own.into_iter().flatten().filter(|own| own.is_made_for(&source)).collect(),
             present,
             failure: self.route_failures.of(kind, &name),
             contested_by: self.contests.winner(&self.realm_namespace, &contested(kind, &name)),
             served,
-        })
+        }
+    }
+
+    /// The kinds that the API server has, and lets us see.
+    fn served_kinds(&self) -> Vec<RouteType> {
+        let Caches { ingresses, http_routes, .. } = &self.caches;
+        let kinds = [(RouteType::Ingress, ingresses.are_served()), (RouteType::HttpRoute, http_routes.are_served())];
+        kinds.into_iter().filter_map(|(kind, served)| served.then_some(kind)).collect()
     }
 
     fn cached_route(&self, kind: RouteType, name: &str) -> Option<Route> {
@@ -134,7 +140,7 @@ impl Cluster {
     /// Those of a resource that was deleted and made anew are its successor's.
     pub(super) async fn delete_routes_of(&self, resource: &Webhook) -> Result<(), ApplyError> {
         let (name, source) = (webhook::own_name(resource), fetch::source(resource));
-        for kind in [RouteType::Ingress, RouteType::HttpRoute] {
+        for kind in self.served_kinds() {
             let found = self.live_route(kind, &name).await?;
             let Some(found) = found.filter(|found| found.owner().as_ref() == Some(&source)) else { continue };
             self.delete_route(&found).await?;

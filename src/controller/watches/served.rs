@@ -22,12 +22,17 @@ use serde::de::DeserializeOwned;
 use tokio::time::sleep;
 
 use super::cache::WatchBackoff;
-use crate::controller::{api::call, apply::ApplyError};
+use crate::controller::{
+    api::{NOT_FOUND, call_opt},
+    apply::ApplyError,
+};
 
 /// How often discovery is looked at where the kind is missing.
 const LOOK_AGAIN: Duration = Duration::from_mins(1);
 /// How soon where it could not be looked at.
 const RETRY: Duration = Duration::from_secs(5);
+/// So many failures are borne before the first success: some seconds, with the pauses between them.
+const PATIENCE: u32 = 4;
 
 type Item<K> = watcher::Result<watcher::Event<K>>;
 
@@ -54,14 +59,16 @@ struct Kind<K> {
     config: watcher::Config,
     what: &'static str,
     served: Served,
+    /// That it cannot be watched was said.
+    told: AtomicBool,
 }
 
 /// What is done next.
 enum Step<K> {
     /// Looking at discovery, after a pause.
     Look(Duration),
-    /// Watching.
-    Watch(BoxStream<'static, Item<K>>),
+    /// Watching, after so many failures since the last success.
+    Watch(BoxStream<'static, Item<K>>, u32),
 }
 
 /// Watches for as long as the kind is there; where it is not, there are no objects of it.
@@ -76,7 +83,7 @@ where
     K: Clone + DeserializeOwned + Debug + Send + Sync + 'static,
 {
     let served = Served::default();
-    let kind = Arc::new(Kind { client, api, config, what, served: served.clone() });
+    let kind = Arc::new(Kind { client, api, config, what, served: served.clone(), told: AtomicBool::default() });
     let steps = stream::unfold(Step::Look(Duration::ZERO), move |step| {
         let kind = kind.clone();
         async move { Some(kind.go_on(step).await) }
@@ -95,13 +102,24 @@ where
                 sleep(pause).await;
                 self.look().await
             }
-            Step::Watch(mut events) => match events.next().await {
-                Some(Err(error)) if self.is_missing(&error) => (self.nothing(), Step::Look(LOOK_AGAIN)),
+            Step::Watch(mut events, failures) => match events.next().await {
+                Some(Err(error)) if self.is_hopeless(&error, failures) => {
+                    if !self.told.swap(true, Ordering::AcqRel) {
+                        let error = &error as &dyn std::error::Error;
+                        tracing::warn!(what = self.what, error, "they cannot be watched; looking again every minute");
+                    }
+                    (self.nothing(), Step::Look(LOOK_AGAIN))
+                }
+                // Said by the one who gives up.
+                Some(Err(_)) if !self.served.get() => (Vec::new(), Step::Watch(events, failures + 1)),
                 Some(event) => {
                     if matches!(event, Ok(watcher::Event::InitDone)) && self.served.set(true) {
+                        self.told.store(false, Ordering::Release);
                         tracing::info!(what = self.what, "the API server has them");
                     }
-                    (vec![event], Step::Watch(events))
+                    // With Init it has not asked anything yet.
+                    let failures = if matches!(event, Ok(watcher::Event::Init)) { failures } else { 0 };
+                    (vec![event], Step::Watch(events, failures))
                 }
                 None => (Vec::new(), Step::Look(Duration::ZERO)),
             },
@@ -112,7 +130,7 @@ where
         match self.is_served().await {
             Ok(true) => {
                 let events = watcher(self.api.clone(), self.config.clone()).backoff(WatchBackoff::default());
-                (Vec::new(), Step::Watch(events.boxed()))
+                (Vec::new(), Step::Watch(events.boxed(), 0))
             }
             // A cluster that hides its discovery.
             Ok(false) | Err(ApplyError::Refused { .. }) => (self.nothing(), Step::Look(LOOK_AGAIN)),
@@ -126,21 +144,14 @@ where
 
     async fn is_served(&self) -> Result<bool, ApplyError> {
         let group = K::api_version(&());
-        call("discovery", async {
-            match self.client.list_api_group_resources(&group).await {
-                Ok(found) => Ok(found.resources.iter().any(|resource| resource.name == K::plural(&()))),
-                // In plain text, where nothing of the group is there.
-                Err(kube::Error::Api(status)) if status.code == 404 => Ok(false),
-                Err(error) => Err(error),
-            }
-        })
-        .await
+        let found = call_opt("discovery", self.client.list_api_group_resources(&group)).await?;
+        Ok(found.is_some_and(|found| found.resources.iter().any(|resource| resource.name == K::plural(&()))))
     }
 
-    /// A right that was there once is missed for a moment only, such as while the API server starts: the watch goes on.
-    fn is_missing(&self, error: &watcher::Error) -> bool {
-        let never = |status: &Status| status.is_forbidden() && !self.served.get();
-        answer(error).is_some_and(|status| status.is_not_found() || never(status))
+    /// The kind is gone; or it never could be listed: a right is missing, or a webhook that converts it does not answer. What could
+    /// be watched once fails for a moment only.
+    fn is_hopeless(&self, error: &watcher::Error, failures: u32) -> bool {
+        answer(error).is_some_and(|status| status.code == NOT_FOUND) || (!self.served.get() && failures >= PATIENCE)
     }
 
     /// An empty list, which ends what was there before.

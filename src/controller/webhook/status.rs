@@ -99,7 +99,7 @@ pub fn plan_of_refusal(
     let generation = resource.meta().generation.unwrap_or_default();
     let before = resource.status.clone().unwrap_or_default();
     let restricted = observed.prior(&fetch::source(resource)).map(|prior| restrict(prior, resource, observed, config));
-    let credential = credential(resource, observed);
+    let (credential, routes) = (credential(resource, observed), route::writes_of_refused(resource, observed, config));
     let mut wanted = Vec::from(report::conditions_of_refusal(refusal));
     wanted.extend(credential.as_ref().map(|credential| (AUTHENTICATED, credential.verdict())));
     let status = WebhookStatus {
@@ -109,6 +109,7 @@ pub fn plan_of_refusal(
         auth: Some(auth(credential.as_ref())),
         state: restricted.as_ref().map(state),
         secret_name: before.secret_name.clone().or_else(|| Some(resource.consumer_name())),
+        route: before.route.clone().filter(|_| routes.writes.is_empty()),
         ..before.clone()
     };
     Plan {
@@ -117,7 +118,7 @@ pub fn plan_of_refusal(
         // What stands in the way may be something that no watch shows, such as a foreign Secret.
         next: now.checked_add(LOOK_AGAIN).ok(),
         writes: restricted.map_or(Writes::Nothing, |record| Writes::Restrict(Box::new(record))),
-        routes: route::writes_of_refused(resource, observed, config),
+        routes,
         // A Secret without the label is in no cache.
         doubtful: refusal.reason == Reason::SecretNotFound,
     }

@@ -29,6 +29,7 @@ async fn http_routes_are_made_once_the_api_is_there_and_nobody_waits_for_it() {
 
     let apply = ["apply", "--server-side", "-f", "-"];
     cp.kubectl_with_input(&apply, &gateway_crds(|_| true)).await.unwrap().success().unwrap();
+    until("the API is there", || async { t.http_routes().get_opt("any").await.is_ok() }).await;
     t.http_route("alerts", "an HTTPRoute", |_| true).await;
     t.route_is("alerts", ConditionStatus::Unknown, "Pending").await;
 

@@ -78,8 +78,8 @@ async fn an_ingress_that_is_edited_or_deleted_is_as_it_was_and_what_others_added
         "metadata": { "annotations": { "mine": "x", "snaphook.dev/owner-uid": "other" }, "labels": { "mine": "x" } },
         "spec": { "defaultBackend": { "service": { "name": "evil", "port": { "number": 1 } } }, "rules": [{ "host": "evil.example" }] },
     });
-    let mender = PatchParams { field_manager: Some("someone".into()), ..PatchParams::default() };
-    t.ingresses().patch(&name, &mender, &Patch::Merge(edit)).await.unwrap();
+    let someone = PatchParams { field_manager: Some("someone".into()), ..PatchParams::default() };
+    t.ingresses().patch(&name, &someone, &Patch::Merge(edit)).await.unwrap();
     let mended = t.ingress("alerts", "mended", |it| it.spec == before.spec).await;
     assert_eq!(mended.uid(), before.uid(), "changed in its place");
     assert_eq!((&*mended.annotations()["mine"], &*mended.labels()["mine"]), ("x", "x"));
@@ -154,6 +154,7 @@ async fn a_route_of_type_none_leaves_the_in_cluster_url_alone_and_a_host_of_its_
     controller.configure(&config(&t, ""));
     let name = t.route_name("alerts");
     until("it goes", || async { t.ingresses().get_opt(&name).await.unwrap().is_none() }).await;
+    all.reports("alerts", "without a route", |it| it.route.is_none()).await;
     assert_eq!(value(&t.secret("alerts-webhook").await, "url"), url, "the Secret stays");
 }
 

@@ -2,14 +2,17 @@
 
 use k8s_openapi::api::networking::v1::Ingress;
 use kube::{
-    ResourceExt as _,
-    api::{DeleteParams, Patch, PatchParams, PostParams},
+    Api, ResourceExt as _,
+    api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
 };
 use serde_json::json;
-use snaphook::crd::{Webhook, condition::ConditionStatus};
+use snaphook::{
+    controller::route::HttpRoute,
+    crd::{Webhook, condition::ConditionStatus},
+};
 
-use super::{controller, webhook};
-use crate::harness::{Tenant, until, value};
+use super::{config, controller, webhook, with_gateway_api};
+use crate::harness::{Controller, Tenant, until, value};
 
 #[tokio::test]
 async fn an_ingress_that_is_somebody_elses_is_not_touched() {
@@ -124,4 +127,29 @@ async fn a_route_that_nobody_could_make_is_told_and_nothing_else_waits() {
     let status = t.route_is("alerts", ConditionStatus::False, "RouteNotConfigured").await;
     assert!(status.message.contains("realm.service"), "{}", status.message);
     all.ready("alerts").await;
+}
+
+#[tokio::test]
+async fn a_controller_that_may_not_see_http_routes_says_so_and_goes_on() {
+    let t = with_gateway_api("no-right").await;
+    let kubeconfig = t.plane.account(&t.realm, Some(&[&t.namespace])).await;
+    let role = ["-n", &t.realm, "patch", "role", "snaphook-controller-realm", "--type=json", "-p"];
+    let without = json!([
+        { "op": "test", "path": "/rules/2/resources/0", "value": "httproutes" },
+        { "op": "remove", "path": "/rules/2" },
+    ]);
+    t.plane.kubectl(&[&role[..], &[&without.to_string()]].concat()).await.unwrap().success().unwrap();
+    let client = t.plane.client_for(&kubeconfig).await.unwrap();
+    let seen_by_it: Api<HttpRoute> = Api::namespaced(client, &t.realm);
+    until("the right is gone", || async { seen_by_it.list(&ListParams::default()).await.is_err() }).await;
+    let controller = Controller::start(&t.plane, &kubeconfig, &config(&t, ""));
+    let all = t.of::<Webhook>();
+    t.apply(&webhook("alerts", &json!({ "type": "HTTPRoute", "parentRefs": [{ "name": "edge" }] }))).await;
+    t.apply(&webhook("other", &json!(null))).await;
+    let status = t.route_is("alerts", ConditionStatus::False, "RouteApiUnavailable").await;
+    assert!(status.message.contains("no right to list them"), "{}", status.message);
+    all.ready("alerts").await;
+    t.ingress("other", "an Ingress", |_| true).await;
+    assert_eq!(controller.process.log().matches("they cannot be watched").count(), 1);
+    all.delete("alerts").await;
 }

@@ -2,7 +2,7 @@
 //!
 //! A route that cannot be never holds back the Secret or the report; what is in force stays until the new one can be made.
 
-use std::net::IpAddr;
+use core::net::IpAddr;
 
 use kube::ResourceExt as _;
 

@@ -19,6 +19,7 @@ pub mod policy;
 pub mod records;
 pub mod refusal;
 pub mod report;
+pub mod route;
 pub mod run;
 pub mod secrets;
 pub mod signing_keys;

@@ -88,7 +88,9 @@ async fn reconcile(
     telemetry: &Telemetry,
 ) {
     loop {
-        let config = current.borrow_and_update().clone();
+        let mut config = current.borrow_and_update().clone();
+        // It changes with a restart only, and who is not told it runs in it.
+        config.realm.namespace = Some(realm.to_owned());
         tokio::select! {
             () = run::run(client.clone(), realm, &config, identity, telemetry) => return,
             changed = current.changed() => if changed.is_err() { return },

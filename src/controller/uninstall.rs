@@ -3,25 +3,27 @@
 //! | | the finalizer | records, what else cleaning up removes | signing keys |
 //! |---|---|---|---|
 //! | resources stay ([`Extent::Finalizers`]) | removed | of resources that are being deleted | stay |
-//! | resources go with their CRDs ([`Extent::Everything`]) | removed | removed | removed |
+//! | resources go with their CRDs ([`Extent::Everything`]) | removed | removed, with routes | removed |
 //!
 //! In the first case a controller that is installed again goes on where the last one ended.
 
-use std::time::Duration;
+use std::{fmt::Debug, time::Duration};
 
 use futures::{StreamExt as _, stream};
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::{core::v1::Secret, networking::v1::Ingress};
 use kube::{
-    Api, Client, ResourceExt as _,
-    api::{ListParams, ObjectList},
-    core::PartialObjectMeta,
+    Api, Client, Resource, ResourceExt as _,
+    api::{DeleteParams, ListParams, ObjectList},
+    core::{NamespaceResourceScope, PartialObjectMeta},
 };
+use serde::de::DeserializeOwned;
 
 use super::{
     api::call_opt,
     apply::{ApplyError, World, has_finalizer},
     cleanup::cleanup,
     cluster::Cluster,
+    route::{self, HttpRoute},
     run,
     steps::Steps,
 };
@@ -72,6 +74,8 @@ pub async fn uninstall(
         removed.finalizers += scope.release_all::<Webhook>().await?;
         if extent == Extent::Everything {
             removed.records += scope.remove_records(realm_namespace).await?;
+            scope.remove_routes::<Ingress>(realm_namespace).await?;
+            scope.remove_routes::<HttpRoute>(realm_namespace).await?;
         }
     }
     Ok(removed)
@@ -132,6 +136,20 @@ impl Scope<'_> {
         if goes { cleanup(&self.cluster, resource).await } else { self.cluster.remove_finalizer(resource).await }
     }
 
+    /// Ours of one kind. None, where the API server does not have it.
+    async fn remove_routes<K>(&self, realm_namespace: &str) -> Result<(), ApplyError>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug,
+    {
+        let api: Api<K> = Api::namespaced(self.client.clone(), realm_namespace);
+        let all = call_opt("the routes", api.list_metadata(&ListParams::default().labels(route::LABEL))).await?;
+        for route in all.map(|list| list.items).unwrap_or_default() {
+            let name = route.name_any();
+            call_opt(&format!("the route {name}"), api.delete(&name, &DeleteParams::default())).await?;
+        }
+        Ok(())
+    }
+
     /// Signing keys, and records of resources that are gone.
     async fn remove_records(&self, realm_namespace: &str) -> Result<usize, ApplyError> {
         let api: Api<Secret> = Api::namespaced(self.client.clone(), realm_namespace);
@@ -139,7 +157,7 @@ impl Scope<'_> {
         let all = all.map(|list| list.items).unwrap_or_default();
         for record in &all {
             let name = record.name_any();
-            call_opt(&format!("the record {name}"), api.delete(&name, &kube::api::DeleteParams::default())).await?;
+            call_opt(&format!("the record {name}"), api.delete(&name, &DeleteParams::default())).await?;
         }
         Ok(all.len())
     }

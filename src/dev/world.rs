@@ -24,6 +24,7 @@ use crate::{
         consumer::Consumer,
         fetch::{self, Depth, ObjectVersion, Observed},
         report::Note,
+        route::RouteWrite,
         steps::{StatusOf, Steps},
     },
     crd::{Kind, Report as _},
@@ -239,6 +240,15 @@ where
     async fn delete_consumer(&self, seen: &Secret) -> Result<(), ApplyError> {
         let (namespace, name) = (seen.namespace().unwrap_or_default(), seen.name_any());
         self.mounts.remove(&namespace, &name).map_err(failed(format!("the Secret {name}")))
+    }
+
+    /// The configuration names no Service, so no route is wanted.
+    async fn write_route(&self, _: &RouteWrite) -> Result<(), ApplyError> {
+        Ok(())
+    }
+
+    async fn delete_routes(&self, _: &K) -> Result<(), ApplyError> {
+        Ok(())
     }
 
     async fn write_status(&self, resource: &K, status: &StatusOf<K>) -> Result<(), ApplyError> {

@@ -23,7 +23,9 @@ impl Site {
         let config = plane.directory("examples").unwrap().join("config.yaml");
         let rule = "{namespaces: {names: [demo]}, scopes: ['*', 'snaphook:introspect']}";
         let row = "{namespace: team-a, issuer: 'https://team-a.example.com', internalUrl: 'http://localhost:8080'}";
-        let realms = format!("realm: {{namespace: {realm}, issuer: 'https://x'}}\nrealms: [{row}]");
+        let realms = format!(
+            "realm: {{namespace: {realm}, issuer: 'https://x', service: {{name: snaphook, port: 8080}}}}\nrealms: [{row}]"
+        );
         let yaml = format!("{realms}\npolicy: {{rules: [{rule}]}}\n");
         fs::write(&config, yaml).unwrap();
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_snaphook"));
@@ -77,5 +79,8 @@ async fn every_example_is_applied_and_becomes_ready() {
     let site = Site::start().await;
     site.apply_all(&[]).await;
     assert!(site.ready().await >= 5);
+    // There is no Gateway API here, and nothing but the route waits for it.
+    let unavailable = "jsonpath={.status.route.reason}=RouteApiUnavailable";
+    site.kubectl(&["wait", "--for", unavailable, "webhook/through-gateway", "--timeout=60s"]).await;
     site.plane.stop().await.unwrap();
 }

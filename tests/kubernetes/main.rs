@@ -33,6 +33,7 @@ mod probes;
 mod revocation;
 mod rights;
 mod rotation;
+mod routes;
 mod rules;
 mod secret_faults;
 mod sidecar;

@@ -17,7 +17,7 @@ fn place(release: &Release<'_>, namespace: &str) -> String {
     if namespace == release.namespace { "realm".to_owned() } else { "tenants".to_owned() }
 }
 
-/// What the Roles and `ClusterRole`s of the release grant, as the cluster has them.
+/// What the roles of the release grant, as the cluster has them.
 pub(crate) async fn granted(release: &Release<'_>) -> BTreeSet<Right> {
     let selector = ["--all-namespaces", "-l", "app.kubernetes.io/instance=snaphook"];
     let roles = release.get(&[&["roles,clusterroles"], &selector[..]].concat()).await;

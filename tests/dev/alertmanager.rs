@@ -96,10 +96,10 @@ async fn an_alert_arrives_with_the_pagers_credential_and_resolved_never_overtake
     eventually("a call", || !receiver.received().is_empty()).await;
     site.alert(&labels, Some("2026-01-01T00:01:00Z"));
     eventually("three calls", || receiver.received().len() >= 3).await;
-    let received = receiver.received();
-    assert_eq!(received.iter().map(status).collect::<Vec<_>>(), ["firing", "firing", "resolved"]);
-    assert!(received.iter().all(|it| it.request_line.starts_with("POST /alerts ")), "{received:?}");
-    assert!(received.iter().all(|it| it.header("authorization").is_empty()), "the sender's own secret goes no further");
+    let arrived = receiver.received();
+    assert_eq!(arrived.iter().map(status).collect::<Vec<_>>(), ["firing", "firing", "resolved"]);
+    assert!(arrived.iter().all(|it| it.request_line.starts_with("POST /alerts ")), "{arrived:?}");
+    assert!(arrived.iter().all(|it| it.header("authorization").is_empty()), "the sender's own secret goes no further");
 }
 
 #[tokio::test]
@@ -108,8 +108,8 @@ async fn with_an_access_token_until_the_client_is_revoked() {
     let site = Site::start("oauth2", &receiver).await;
     site.alert(&json!({ "alertname": "Login", "team": "security" }), None);
     eventually("a call", || !receiver.received().is_empty()).await;
-    let received = receiver.only();
-    assert_eq!((status(&received), &*received.request_line), ("firing".into(), "POST /security HTTP/1.1"));
+    let arrived = receiver.only();
+    assert_eq!((status(&arrived), &*arrived.request_line), ("firing".into(), "POST /security HTTP/1.1"));
 
     let revoked = site.laptop.read("webhooks.yaml").replace("  displayName: Alertmanager\n", "  revoked: true\n");
     site.laptop.save("webhooks.yaml", &revoked);

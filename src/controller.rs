@@ -23,6 +23,7 @@ pub mod secrets;
 pub mod signing_keys;
 pub mod steps;
 pub mod versions;
+pub mod wakes;
 pub mod watches;
 pub mod webhook;
 pub mod webhook_credential;

@@ -20,6 +20,7 @@ use super::{
     fetch::{self, Depth, ObjectVersion, StoredRecord},
     secrets,
     steps::StatusOf,
+    wakes::Wakes,
     watches::{Cache, Listed, Of, Resources},
 };
 use crate::{
@@ -71,6 +72,8 @@ pub struct Cluster {
     pub recorder: Recorder,
     /// Who rewrites our Secrets.
     pub contests: Contests,
+    /// How long Secrets took.
+    pub wakes: Wakes,
 }
 
 impl Cluster {

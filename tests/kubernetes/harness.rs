@@ -11,6 +11,7 @@ mod wait;
 
 pub(crate) use controller::{Controller, shared_controller};
 pub(crate) use installation::Installation;
+pub(crate) use of_kind::manifest;
 pub(crate) use plane::{CRDS, Plane, RBAC, busy, quiet};
 pub(crate) use proxy::{Proxy, Side};
 pub(crate) use server::Server;

@@ -3,6 +3,7 @@
 //! The file's shape is documented in `docs/configuration.md`; a mistake is reported with its place and the fix, and a file that is
 //! broken later leaves the last good configuration in force.
 
+mod forward_auth;
 mod policy;
 mod realm;
 mod routes;
@@ -13,6 +14,7 @@ use serde::Deserialize;
 use url::Url;
 
 pub use self::{
+    forward_auth::ForwardAuth,
     policy::{Namespaces, Policy, Rule},
     realm::{HooksService, Realm},
     routes::{RouteMode, Routes},
@@ -40,6 +42,9 @@ pub struct Config {
     /// How Webhooks are reached from outside the cluster.
     #[serde(default)]
     pub routes: Routes,
+    /// What the server asks of requests through proxies.
+    #[serde(default)]
+    pub forward_auth: ForwardAuth,
     /// Which replica of the controller works.
     #[serde(default)]
     pub leader_election: LeaderElection,
@@ -167,6 +172,7 @@ impl Config {
             signing_keys: SigningKeys::default(),
             policy: Policy { rules: vec![rule] },
             routes: Routes::default(),
+            forward_auth: ForwardAuth::default(),
             leader_election: LeaderElection { enabled: false, ..LeaderElection::default() },
             concurrency: default_concurrency(),
         }
@@ -179,9 +185,11 @@ impl Config {
     }
 
     fn check(&self) -> Result<(), ConfigError> {
-        let Self { realm, watch_namespaces, signing_keys, policy, routes, leader_election, concurrency } = self;
+        let Self { realm, watch_namespaces, signing_keys, policy, routes, forward_auth, leader_election, concurrency } =
+            self;
         realm.check()?;
         routes.check()?;
+        forward_auth.check()?;
         for (index, namespace) in watch_namespaces.iter().enumerate() {
             check_label(&format!("watchNamespaces[{index}]"), namespace, "a namespace")?;
         }
@@ -312,6 +320,19 @@ mod tests {
                 "policy.rules[0].namespaces.names",
             ),
             ("realm: {issuer: 'https://x'}\npolicies: {}", "policies"),
+            ("realm: {issuer: 'https://x'}\nforwardAuth: {policies: {orders: {}}}", "audience"),
+            (
+                "realm: {issuer: 'https://x'}\nforwardAuth: {policies: {Orders: {audience: a}}}",
+                "forwardAuth.policies.Orders",
+            ),
+            (
+                "realm: {issuer: 'https://x'}\nforwardAuth: {policies: {orders: {audience: ''}}}",
+                "forwardAuth.policies.orders.audience",
+            ),
+            (
+                "realm: {issuer: 'https://x'}\nforwardAuth: {policies: {orders: {audience: a, scopes: [b, 'c d']}}}",
+                "forwardAuth.policies.orders.scopes[1]",
+            ),
         ];
         for (yaml, place) in cases {
             let error = Config::parse(yaml).unwrap_err().to_string();

@@ -6,6 +6,7 @@ mod connection;
 mod discovery;
 mod error;
 mod form;
+mod forward_auth;
 mod hooks;
 mod introspect;
 mod listener;

@@ -15,7 +15,9 @@ pub use confidential::Confidential;
 pub use endpoint::EndpointRecord;
 pub use injection::{InjectionRecord, Location};
 pub use name::{file_name, kind_of_file, secret_name};
-pub use signing_keys::{Algorithm, PrivateKey, SECRET_NAME as SIGNING_KEYS_SECRET, SigningKeyEntry, SigningKeysRecord};
+pub use signing_keys::{
+    AccessPolicy, Algorithm, PrivateKey, SECRET_NAME as SIGNING_KEYS_SECRET, SigningKeyEntry, SigningKeysRecord,
+};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -35,7 +37,7 @@ pub const VERSION: u32 = 1;
 pub enum Kind {
     /// An OAuth client: [`ClientRecord`].
     Client,
-    /// The realm's signing keys and issuer: [`SigningKeysRecord`].
+    /// The realm's signing keys, issuer and policies of forward-auth: [`SigningKeysRecord`].
     SigningKeys,
     /// An inbound endpoint: [`EndpointRecord`].
     Endpoint,

@@ -1,5 +1,6 @@
 //! Flow 2, pure: what a token says, who gets one, and whether one is good. No client, no socket, no clock, no random source.
 
+mod bearer;
 mod check;
 mod claims;
 mod client;
@@ -13,6 +14,7 @@ mod refusal;
 mod resource;
 mod scope;
 
+pub use bearer::{BearerError, bearer};
 pub use check::{Verified, verify};
 pub use claims::{Audience, Claims};
 pub use client::{Client, Clients};
@@ -21,13 +23,15 @@ pub use form::Form;
 pub use issue::{Grant, IssueError, issue};
 pub use key::{GeneratedKey, generate};
 pub use keys::{KeySet, KeysError};
-pub use metadata::{INTROSPECTION_PATH, JWKS_PATH, METADATA_PATH, TOKEN_PATH, metadata};
+pub use metadata::{FORWARD_AUTH_PATH, INTROSPECTION_PATH, JWKS_PATH, METADATA_PATH, TOKEN_PATH, metadata};
 pub use refusal::{Code, Refusal};
-pub use scope::INTROSPECT;
+pub use scope::{INTROSPECT, is_scope};
 
 #[cfg(test)]
 mod test {
     //! A client and keys to try things with.
+
+    use std::collections::BTreeMap;
 
     use jiff::Timestamp;
 
@@ -83,7 +87,8 @@ mod test {
         let GeneratedKey { kid, pkcs8 } = generate(Algorithm::EdDSA).unwrap();
         let algorithm = Algorithm::EdDSA;
         let key = SigningKeyEntry { kid, algorithm, created_at: at(0), sign_from: at(0), verify_until: None, pkcs8 };
-        let mut record = SigningKeysRecord { version: VERSION, issuer: ISSUER.to_owned(), keys: vec![key] };
+        let (issuer, policies) = (ISSUER.to_owned(), BTreeMap::new());
+        let mut record = SigningKeysRecord { version: VERSION, issuer, policies, keys: vec![key] };
         change(&mut record);
         KeySet::new(&record).unwrap()
     }

@@ -1,6 +1,6 @@
 //! A directory of records with one key, one client and one caller of introspection, and tokens of that key.
 
-use std::{fs, sync::Arc, thread, time::Duration};
+use std::{collections::BTreeMap, fs, sync::Arc, thread, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use jiff::Timestamp;
@@ -86,7 +86,8 @@ fn keys(algorithm: Algorithm) -> SigningKeysRecord {
     let GeneratedKey { kid, pkcs8 } = generate(algorithm).unwrap();
     let now = Timestamp::now();
     let key = SigningKeyEntry { kid, algorithm, created_at: now, sign_from: now, verify_until: None, pkcs8 };
-    SigningKeysRecord { version: VERSION, issuer: "https://issuer.example.com".to_owned(), keys: vec![key] }
+    let issuer = "https://issuer.example.com".to_owned();
+    SigningKeysRecord { version: VERSION, issuer, policies: BTreeMap::new(), keys: vec![key] }
 }
 
 fn client(name: &str, scope: &str) -> ClientRecord {

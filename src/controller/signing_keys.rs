@@ -44,6 +44,7 @@ pub fn next_record(
     generate: impl FnOnce() -> Result<GeneratedKey, KeysError>,
 ) -> Result<Option<SigningKeysRecord>, KeysError> {
     let issuer = config.realm.issuer.clone();
+    let policies = config.forward_auth.policies.clone();
     let mut keys = seen.map(|record| record.keys.clone()).unwrap_or_default();
     keys.retain(|key| key.verify_until.is_none_or(|end| end > now));
     let wanted = &config.signing_keys;
@@ -59,7 +60,7 @@ pub fn next_record(
         let algorithm = wanted.algorithm;
         keys.push(SigningKeyEntry { kid, algorithm, created_at: now, sign_from, verify_until: None, pkcs8 });
     }
-    let record = SigningKeysRecord { version: record::VERSION, issuer, keys };
+    let record = SigningKeysRecord { version: record::VERSION, issuer, policies, keys };
     Ok((seen != Some(&record)).then_some(record))
 }
 
@@ -186,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn another_algorithm_or_issuer_takes_effect_without_losing_a_key() {
+    fn another_algorithm_or_issuer_or_policy_takes_effect_without_losing_a_key() {
         let start = at("2026-01-01T00:00:00Z");
         let first = next_record(None, &config("signingKeys: {algorithm: EdDSA}"), start, make).unwrap().unwrap();
         let second = next_record(Some(&first), &config(""), start, || generate(Algorithm::ES256)).unwrap().unwrap();
@@ -199,5 +200,8 @@ mod tests {
         let third = next_record(Some(&second), &other, start, make).unwrap().unwrap();
         assert_eq!(third.issuer, "https://other.example.com");
         assert_eq!(third.keys, second.keys);
+        let more = config("forwardAuth: {policies: {orders: {audience: 'https://api.example.com'}}}");
+        let fourth = next_record(Some(&second), &more, start, make).unwrap().unwrap();
+        assert_eq!((fourth.policies.len(), &fourth.keys), (1, &second.keys));
     }
 }

@@ -11,7 +11,7 @@ use axum::{
 use super::reply;
 use crate::{
     telemetry::metrics::server::Reason,
-    token::{Code, IssueError, Refusal},
+    token::{BearerError, Code, IssueError, Refusal},
 };
 
 const BASIC: HeaderValue = HeaderValue::from_static("Basic realm=\"snaphook\"");
@@ -21,6 +21,10 @@ const BASIC: HeaderValue = HeaderValue::from_static("Basic realm=\"snaphook\"");
 pub(super) enum HttpError {
     /// In the words of the protocol.
     Refused(Refusal),
+    /// A request that somebody sent to an application does not pass.
+    Bearer(BearerError),
+    /// No such policy of forward-auth.
+    UnknownPolicy,
     /// The body is over the limit.
     TooLarge,
     /// The body did not come in time.
@@ -52,7 +56,7 @@ impl HttpError {
             Self::RateLimited(_) => Reason::RateLimited,
             Self::Stale => Reason::Stale,
             Self::Internal => Reason::Internal,
-            Self::NotFound | Self::Method(_) => Reason::InvalidRequest,
+            Self::Bearer(_) | Self::UnknownPolicy | Self::NotFound | Self::Method(_) => Reason::InvalidRequest,
         }
     }
 
@@ -64,6 +68,19 @@ impl HttpError {
                 let status = if unauthorized { StatusCode::UNAUTHORIZED } else { StatusCode::BAD_REQUEST };
                 return (status, code.as_str(), description.clone());
             }
+            Self::Bearer(error) => {
+                let status = match error {
+                    BearerError::Missing | BearerError::InvalidToken => StatusCode::UNAUTHORIZED,
+                    BearerError::Malformed(_) => StatusCode::BAD_REQUEST,
+                    BearerError::InsufficientScope(_) => StatusCode::FORBIDDEN,
+                };
+                (status, error.code().unwrap_or_default(), error.description())
+            }
+            Self::UnknownPolicy => (
+                StatusCode::NOT_FOUND,
+                "not_found",
+                "no such policy: they stand under forwardAuth.policies in the configuration of the operator",
+            ),
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, invalid_request, "the body is larger than 64 KiB"),
             Self::Slow => (StatusCode::REQUEST_TIMEOUT, invalid_request, "the body did not arrive within 10 seconds"),
             Self::RateLimited(_) => (
@@ -92,6 +109,10 @@ impl HttpError {
     fn header(&self) -> Option<(HeaderName, HeaderValue)> {
         match self {
             Self::Refused(refusal) if refusal.code == Code::InvalidClient => Some((header::WWW_AUTHENTICATE, BASIC)),
+            Self::Bearer(error) => {
+                // A scope that is no header is none by its RFC either, and the configuration refuses it.
+                HeaderValue::try_from(error.challenge()).ok().map(|challenge| (header::WWW_AUTHENTICATE, challenge))
+            }
             Self::RateLimited(wait) => {
                 let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
                 Some((header::RETRY_AFTER, seconds.max(1).into()))
@@ -99,7 +120,7 @@ impl HttpError {
             Self::Stale => Some((header::RETRY_AFTER, 5.into())),
             Self::Slow => Some((header::CONNECTION, HeaderValue::from_static("close"))),
             Self::Method(allow) => Some((header::ALLOW, HeaderValue::from_static(allow))),
-            Self::Refused(_) | Self::TooLarge | Self::Internal | Self::NotFound => None,
+            Self::Refused(_) | Self::UnknownPolicy | Self::TooLarge | Self::Internal | Self::NotFound => None,
         }
     }
 }
@@ -107,6 +128,12 @@ impl HttpError {
 impl From<Refusal> for HttpError {
     fn from(refusal: Refusal) -> Self {
         Self::Refused(refusal)
+    }
+}
+
+impl From<BearerError> for HttpError {
+    fn from(error: BearerError) -> Self {
+        Self::Bearer(error)
     }
 }
 
@@ -126,8 +153,9 @@ impl From<IssueError> for HttpError {
 impl IntoResponse for HttpError {
     fn into_response(self) -> Response {
         let (status, error, description) = self.parts();
+        let error = if error.is_empty() { String::new() } else { format!(r#""error":"{error}","#) };
         // Neither has a character that JSON would escape: `Refusal` sees to it.
-        let body = format!(r#"{{"error":"{error}","error_description":"{description}"}}"#);
+        let body = format!(r#"{{{error}"error_description":"{description}"}}"#);
         let mut response = reply::private(Body::from(body));
         *response.status_mut() = status;
         response.headers_mut().extend(self.header());

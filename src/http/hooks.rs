@@ -99,12 +99,8 @@ impl Hooks {
     fn token_has(&self, token: &str, scopes: &[String], now: Timestamp) -> Result<Option<bool>, Answer> {
         let snapshot = self.app.fresh().map_err(|_| Answer::Unavailable("records_stale"))?;
         let keys = snapshot.keys.as_ref().ok_or(Answer::Unavailable("no_signing_keys"))?;
-        let seen = self.app.seen.verify(keys, token, now);
-        let active = seen.filter(|seen| seen.verified.is_active(keys, &snapshot.clients, now));
-        Ok(active.map(|seen| {
-            let granted = |scope: &String| seen.verified.claims().scope.split(' ').any(|granted| granted == scope);
-            scopes.iter().all(granted)
-        }))
+        let active = self.app.seen.active(keys, &snapshot.clients, token, now);
+        Ok(active.map(|seen| seen.verified.claims().has_scopes(scopes)))
     }
 }
 

@@ -11,9 +11,8 @@ use jiff::Timestamp;
 
 use super::{error::HttpError, form, reply, state::App};
 use crate::{
-    store::Snapshot,
     telemetry::metrics::server::Introspection,
-    token::{Code, Form, KeySet, Refusal, authenticate},
+    token::{Code, Form, Refusal, authenticate},
 };
 
 /// All that anyone learns about a token that does not count, or is not for the caller.
@@ -50,20 +49,9 @@ async fn answer(app: &App, request: Request) -> Result<Option<Bytes>, HttpError>
     let now = Timestamp::now();
     let caller = authenticate(&snapshot.clients, super::authorization(&parts), &form, now)?;
     let token = form.get("token").ok_or(MISSING)?;
-    let active = active(app, &snapshot, keys, token, now);
+    let active = app.seen.active(keys, &snapshot.clients, token, now);
     Ok(active.filter(|seen| caller.may_see(seen.verified.claims())).map(|seen| seen.answer.clone()))
 }
 
 const MISSING: Refusal =
     Refusal::new(Code::InvalidRequest, "token is missing: send the token to check as token in the body");
-
-fn active(
-    app: &App,
-    snapshot: &Snapshot,
-    keys: &KeySet,
-    token: &str,
-    now: Timestamp,
-) -> Option<Arc<super::seen::Seen>> {
-    let seen = app.seen.verify(keys, token, now)?;
-    seen.verified.is_active(keys, &snapshot.clients, now).then_some(seen)
-}

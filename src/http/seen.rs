@@ -10,7 +10,7 @@ use axum::body::Bytes;
 use jiff::Timestamp;
 use quick_cache::{Weighter, sync::Cache};
 
-use crate::token::{KeySet, Verified, verify};
+use crate::token::{Clients, KeySet, Verified, verify};
 
 /// What the answers in the cache may weigh together. Their tokens are not kept.
 const MAX_WEIGHT: u64 = 8 * 1024 * 1024;
@@ -46,8 +46,14 @@ impl Default for SeenTokens {
 }
 
 impl SeenTokens {
-    /// The token's claims, if its signature is good.
-    pub(super) fn verify(&self, keys: &KeySet, token: &str, now: Timestamp) -> Option<Arc<Seen>> {
+    /// The token, if it counts at `now`.
+    pub(super) fn active(&self, keys: &KeySet, clients: &Clients, token: &str, now: Timestamp) -> Option<Arc<Seen>> {
+        let seen = self.verify(keys, token, now)?;
+        seen.verified.is_active(keys, clients, now).then_some(seen)
+    }
+
+    /// The token, if its signature is good.
+    fn verify(&self, keys: &KeySet, token: &str, now: Timestamp) -> Option<Arc<Seen>> {
         let mut key = [0; 32];
         key.copy_from_slice(digest::digest(&digest::SHA256, token.as_bytes()).as_ref());
         if let Some(seen) = self.0.get(&key) {

@@ -1,6 +1,7 @@
-//! Both flows: the realm's issuer and signing keys. The controller makes and rotates them; every server chooses by its own clock.
+//! Both flows: the realm's issuer, signing keys and policies of forward-auth. The controller makes and rotates the keys; every server chooses
+//! by its own clock.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -41,8 +42,22 @@ pub struct SigningKeysRecord {
     pub version: u32,
     /// The realm's issuer, exactly as configured.
     pub issuer: String,
+    /// What requests through a proxy must show, by the name that the proxy calls it by.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub policies: BTreeMap<String, AccessPolicy>,
     /// Keys, oldest first.
     pub keys: Vec<SigningKeyEntry>,
+}
+
+/// What a token must be for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct AccessPolicy {
+    /// The token has this audience.
+    pub audience: String,
+    /// The token has all of these scopes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scopes: Vec<String>,
 }
 
 /// One key pair.

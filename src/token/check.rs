@@ -3,11 +3,13 @@
 use jiff::Timestamp;
 
 use super::{
+    bearer::BearerError,
     claims::Claims,
     client::{Client, Clients},
     keys::KeySet,
     scope::INTROSPECT,
 };
+use crate::record::AccessPolicy;
 
 /// A token whose signature was found to be good, ready to be asked about again and again.
 #[derive(Debug)]
@@ -49,6 +51,18 @@ impl Verified {
             "namespace": namespace,
         })
         .to_string()
+    }
+
+    /// Whether the token, which must be active, is for what a policy protects.
+    ///
+    /// # Errors
+    /// Another audience makes it as invalid there as a wrong signature would (RFC 9068, section 4).
+    pub fn satisfies(&self, policy: &AccessPolicy) -> Result<(), BearerError> {
+        let AccessPolicy { audience, scopes } = policy;
+        if !self.claims.aud.is_among(std::slice::from_ref(audience)) {
+            return Err(BearerError::InvalidToken);
+        }
+        if self.claims.has_scopes(scopes) { Ok(()) } else { Err(BearerError::InsufficientScope(scopes.join(" "))) }
     }
 
     /// Whether the token counts at `now`: its key, its time, and its credential as it stands in the records.
@@ -186,6 +200,22 @@ mod tests {
             let forged = format!("{}.{rest}", B64.encode(header.replace(from, to)));
             assert!(verify(&keys, &forged, at(ISSUED)).is_none(), "{to}");
         }
+    }
+
+    #[test]
+    fn a_policy_is_satisfied_by_its_audience_with_all_its_scopes() {
+        let keys = keys(|_| {});
+        let verified = verify(&keys, &token(&keys), at(ISSUED)).unwrap();
+        let satisfies = |audience: &str, scopes: &[&str]| {
+            let scopes = scopes.iter().map(|&scope| scope.to_owned()).collect();
+            verified.satisfies(&AccessPolicy { audience: audience.to_owned(), scopes })
+        };
+        assert_eq!(satisfies(keys.issuer(), &[]), Ok(()));
+        assert_eq!(satisfies(keys.issuer(), &["invoices:write", "orders:read"]), Ok(()));
+        assert_eq!(satisfies("https://x.test", &["orders:read"]), Err(BearerError::InvalidToken));
+        let missing = BearerError::InsufficientScope("orders:read orders:write".to_owned());
+        assert_eq!(satisfies(keys.issuer(), &["orders:read", "orders:write"]), Err(missing));
+        assert!(satisfies(keys.issuer(), &["orders"]).is_err(), "no part of a scope is one");
     }
 
     #[test]

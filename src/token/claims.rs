@@ -37,6 +37,12 @@ impl Claims {
     pub fn issued_at(&self) -> Option<Timestamp> {
         Timestamp::new(self.iat, self.iat_nanos).ok()
     }
+
+    /// Whether it allows all of these.
+    #[must_use]
+    pub fn has_scopes(&self, scopes: &[String]) -> bool {
+        scopes.iter().all(|scope| self.scope.split(' ').any(|own| own == scope))
+    }
 }
 
 /// One audience or several, in the form in which the token has it.

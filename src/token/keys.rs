@@ -1,16 +1,19 @@
 //! Flow 2, pure: the realm's keys, parsed once, and which of them counts when.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 
 use super::{claims::json_string, key::Key};
-use crate::record::SigningKeysRecord;
+use crate::record::{AccessPolicy, SigningKeysRecord};
 
-/// The keys that sign and verify, with the issuer that they belong to.
+/// The keys that sign and verify, with the issuer that they belong to, and its policies of forward-auth.
 #[derive(Debug)]
 pub struct KeySet {
     issuer: String,
     issuer_json: String,
     issuer_path: String,
+    policies: BTreeMap<String, AccessPolicy>,
     keys: Vec<Key>,
 }
 
@@ -49,13 +52,14 @@ impl KeySet {
     /// # Errors
     /// The first key that cannot be used.
     pub fn new(record: &SigningKeysRecord) -> Result<Self, KeysError> {
-        let SigningKeysRecord { version: _, issuer, keys } = record;
+        let SigningKeysRecord { version: _, issuer, policies, keys } = record;
         let keys = keys.iter().map(|entry| Key::new(entry, issuer)).collect::<Result<_, _>>()?;
         let issuer_path = url::Url::parse(issuer).map(|url| url.path().trim_end_matches('/').to_owned());
         Ok(Self {
             issuer_path: issuer_path.unwrap_or_default(),
             issuer: issuer.clone(),
             issuer_json: json_string(issuer),
+            policies: policies.clone(),
             keys,
         })
     }
@@ -75,6 +79,12 @@ impl KeySet {
     #[must_use]
     pub fn issuer_path(&self) -> &str {
         &self.issuer_path
+    }
+
+    /// The policy of forward-auth with this name.
+    #[must_use]
+    pub fn policy(&self, name: &str) -> Option<&AccessPolicy> {
+        self.policies.get(name)
     }
 
     /// The public keys of all tokens that may be valid at `now`, and of those to come: RFC 7517, section 5.
@@ -155,6 +165,7 @@ mod tests {
             SigningKeyEntry { kid, algorithm, created_at: at(0), sign_from: at(sign_from), verify_until, pkcs8 }
         };
         let keys = keys.iter().map(entry).collect();
-        KeySet::new(&SigningKeysRecord { version: VERSION, issuer: "https://i.test".to_owned(), keys }).unwrap()
+        let (issuer, policies) = ("https://i.test".to_owned(), BTreeMap::new());
+        KeySet::new(&SigningKeysRecord { version: VERSION, issuer, policies, keys }).unwrap()
     }
 }

@@ -10,6 +10,9 @@ pub const TOKEN_PATH: &str = "/oauth/token";
 pub const INTROSPECTION_PATH: &str = "/oauth/introspect";
 /// Path of the JWKS, below the issuer.
 pub const JWKS_PATH: &str = "/oauth/jwks";
+/// Where requests through a proxy are checked, below the issuer: the name of a policy comes behind it. In no metadata: it is for
+/// proxies that somebody configured, and RFC 8414 has no word for it.
+pub const FORWARD_AUTH_PATH: &str = "/oauth/forward-auth/";
 /// Path of the metadata; an issuer's own path comes behind it.
 pub const METADATA_PATH: &str = "/.well-known/oauth-authorization-server";
 

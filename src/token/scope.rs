@@ -50,8 +50,9 @@ impl ScopeSet {
     }
 }
 
-/// RFC 6749, section 3.3.
-fn is_scope(scope: &str) -> bool {
+/// Whether a text is one scope: RFC 6749, section 3.3.
+#[must_use]
+pub fn is_scope(scope: &str) -> bool {
     !scope.is_empty() && scope.bytes().all(|byte| matches!(byte, 0x21 | 0x23..=0x5B | 0x5D..=0x7E))
 }
 

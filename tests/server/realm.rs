@@ -1,6 +1,7 @@
 //! A directory of records, and servers that read it.
 
 use std::{
+    collections::BTreeMap,
     fs,
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -14,8 +15,8 @@ use control_plane::Supervised;
 use jiff::Timestamp;
 use snaphook::{
     record::{
-        Algorithm, ClientRecord, GenerationId, Kind, Origin, SIGNING_KEYS_SECRET, SecretHash, SecretVersion,
-        SigningKeyEntry, SigningKeysRecord, Source, VERSION, file_name, secret_name,
+        AccessPolicy, Algorithm, ClientRecord, GenerationId, Kind, Origin, SIGNING_KEYS_SECRET, SecretHash,
+        SecretVersion, SigningKeyEntry, SigningKeysRecord, Source, VERSION, file_name, secret_name,
     },
     token::{GeneratedKey, generate},
 };
@@ -44,7 +45,7 @@ impl Realm {
     }
 
     pub(crate) fn keys(&self, issuer: &str, keys: Vec<SigningKeyEntry>) {
-        let record = SigningKeysRecord { version: VERSION, issuer: issuer.to_owned(), keys };
+        let record = SigningKeysRecord { version: VERSION, issuer: issuer.to_owned(), policies: policies(), keys };
         let name = file_name(Kind::SigningKeys, SIGNING_KEYS_SECRET);
         self.write(&name, &serde_json::to_vec(&record).unwrap());
     }
@@ -165,12 +166,26 @@ impl Server {
 }
 
 /// Asks again and again: there is nobody who would tell.
-fn wait_until(what: &str, log: impl Fn() -> String, mut reached: impl FnMut() -> bool) {
+pub(crate) fn wait_until(what: &str, log: impl Fn() -> String, mut reached: impl FnMut() -> bool) {
     let started = Instant::now();
     while !reached() {
         assert!(started.elapsed() < DEADLINE, "never {what}: {}", log());
         thread::sleep(Duration::from_millis(5));
     }
+}
+
+/// What proxies may ask for in every realm.
+fn policies() -> BTreeMap<String, AccessPolicy> {
+    let policy = |name: &str, audience: &str, scopes: &[&str]| {
+        let scopes = scopes.iter().map(|&scope| scope.to_owned()).collect();
+        (name.to_owned(), AccessPolicy { audience: audience.to_owned(), scopes })
+    };
+    BTreeMap::from([
+        policy("orders", ISSUER, &["orders:read"]),
+        policy("anything", ISSUER, &[]),
+        policy("admin", ISSUER, &["orders:read", "orders:admin"]),
+        policy("elsewhere", "https://elsewhere.test", &[]),
+    ])
 }
 
 /// A key that signs from so many seconds after now.

@@ -60,6 +60,10 @@ impl Request {
         self.header("Authorization", &format!("Basic {}", STANDARD.encode(format!("{id}:{secret}"))))
     }
 
+    pub(crate) fn bearer(self, token: &str) -> Self {
+        self.header("Authorization", &format!("Bearer {token}"))
+    }
+
     pub(crate) fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
         self.body = body.into();
         self

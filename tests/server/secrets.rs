@@ -26,6 +26,11 @@ fn secrets_and_tokens_are_in_no_log_error_or_metric() {
         Request::token(&[("client_secret", SECRET)]).basic("ns.app", SECRET),
         Request::token(&[("client_secret", SECRET)]).header("Content-Type", "application/json"),
         Request::introspect(&token),
+        Request::get("/oauth/forward-auth/admin").bearer(&token),
+        Request::get("/oauth/forward-auth/elsewhere").bearer(&token),
+        Request::get("/oauth/forward-auth/orders").bearer(&format!("{token} {token}")),
+        Request::get(&format!("/oauth/forward-auth/{SECRET}?access_token={token}")),
+        Request::get("/oauth/forward-auth/orders").basic("ns.app", SECRET),
         Request::introspect(SECRET).basic("ns.api", SECRET),
     ];
     let answers: Vec<_> = planted.iter().map(|request| server.send(request)).collect();

@@ -64,6 +64,44 @@ pub enum Introspection {
     Refused,
 }
 
+/// What a check of forward-auth came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
+pub enum ForwardAuth {
+    /// The request passes.
+    Allowed,
+    /// It brings no token.
+    NoToken,
+    /// What it brings is no token, or more than one.
+    Malformed,
+    /// Its token does not count, or has another audience.
+    InvalidToken,
+    /// Its token lacks a scope.
+    InsufficientScope,
+    /// There is no such policy.
+    UnknownPolicy,
+    /// Too many requests from one address.
+    RateLimited,
+    /// The records are too old, or there are no keys.
+    Stale,
+    /// A fault of the server.
+    Internal,
+}
+
+impl ForwardAuth {
+    const ALL: [(Self, &'static str); 9] = [
+        (Self::Allowed, "allowed"),
+        (Self::NoToken, "no_token"),
+        (Self::Malformed, "malformed"),
+        (Self::InvalidToken, "invalid_token"),
+        (Self::InsufficientScope, "insufficient_scope"),
+        (Self::UnknownPolicy, "unknown_policy"),
+        (Self::RateLimited, "rate_limited"),
+        (Self::Stale, "stale"),
+        (Self::Internal, "internal"),
+    ];
+}
+
 /// Requests whose duration is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(usize)]
@@ -72,6 +110,8 @@ pub enum Endpoint {
     Token,
     /// Checks tokens.
     Introspect,
+    /// Checks tokens for proxies.
+    ForwardAuth,
 }
 
 /// The server's metrics.
@@ -81,7 +121,8 @@ pub struct Metrics {
     issued: Counter,
     refused: [Counter; Reason::ALL.len()],
     introspections: [Counter; 3],
-    durations: [Histogram; 2],
+    forward_auth: [Counter; ForwardAuth::ALL.len()],
+    durations: [Histogram; 3],
     hooks: Hooks,
 }
 
@@ -114,6 +155,9 @@ impl Metrics {
         let introspections = Family::<ResultLabel, Counter>::default();
         registry.register("introspections", "Requests to check a token", introspections.clone());
 
+        let forward_auth = Family::<ResultLabel, Counter>::default();
+        registry.register("forward_auth_checks", "Requests that a proxy had checked", forward_auth.clone());
+
         let durations = Family::<EndpointLabel, Histogram>::default();
         let help = "Time from a request's headers to its answer, in seconds";
         registry.register("http_request_duration_seconds", help, durations.clone());
@@ -126,7 +170,8 @@ impl Metrics {
             refused: Reason::ALL.map(|(_, reason)| refused.get_or_create_owned(&ReasonLabel { reason })),
             introspections: ["active", "inactive", "refused"]
                 .map(|result| introspections.get_or_create_owned(&ResultLabel { result })),
-            durations: ["token", "introspect"]
+            forward_auth: ForwardAuth::ALL.map(|(_, result)| forward_auth.get_or_create_owned(&ResultLabel { result })),
+            durations: ["token", "introspect", "forward_auth"]
                 .map(|endpoint| durations.get_or_create_owned(&EndpointLabel { endpoint })),
             hooks,
             registry,
@@ -154,6 +199,12 @@ impl Metrics {
         self.durations[Endpoint::Introspect as usize].observe(took);
     }
 
+    /// A request was checked for a proxy.
+    pub fn forward_auth(&self, took: Duration, result: ForwardAuth) {
+        self.forward_auth[result as usize].inc();
+        self.durations[Endpoint::ForwardAuth as usize].observe(took);
+    }
+
     /// All metrics in the `OpenMetrics` text format.
     #[must_use]
     pub fn encode(&self) -> String {
@@ -170,6 +221,9 @@ mod tests {
         for (place, (reason, _)) in Reason::ALL.into_iter().enumerate() {
             assert_eq!(reason as usize, place);
         }
+        for (place, (result, _)) in ForwardAuth::ALL.into_iter().enumerate() {
+            assert_eq!(result as usize, place);
+        }
     }
 
     #[test]
@@ -177,12 +231,15 @@ mod tests {
         let metrics = Metrics::new(Arc::default());
         metrics.token(Duration::from_millis(3), Err(Reason::InvalidScope));
         metrics.introspection(Duration::from_mins(1), Introspection::Active);
+        metrics.forward_auth(Duration::from_millis(1), ForwardAuth::InsufficientScope);
         let text = metrics.encode();
         for line in [
             "snaphook_tokens_issued_total 0",
             "snaphook_token_requests_refused_total{reason=\"invalid_scope\"} 1",
             "snaphook_token_requests_refused_total{reason=\"invalid_client\"} 0",
             "snaphook_introspections_total{result=\"active\"} 1",
+            "snaphook_forward_auth_checks_total{result=\"insufficient_scope\"} 1",
+            "snaphook_forward_auth_checks_total{result=\"allowed\"} 0",
             "snaphook_http_request_duration_seconds_bucket{le=\"0.0025\",endpoint=\"token\"} 0",
             "snaphook_http_request_duration_seconds_bucket{le=\"0.005\",endpoint=\"token\"} 1",
             "snaphook_http_request_duration_seconds_bucket{le=\"5.0\",endpoint=\"introspect\"} 0",

@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::Result;
 use control_plane::{AuditEvent, ControlPlane, Mark};
-use snaphook::{crd::Kind, record::SIGNING_KEYS_SECRET};
+use snaphook::record::SIGNING_KEYS_SECRET;
 
 use crate::{
     bare::Bare,

@@ -100,7 +100,7 @@ impl Installation {
         let mut command = self.command();
         command.args(["controller", "--probes-listen", "127.0.0.1:0", "--config"]);
         command.arg(self.directory.join("config.yaml"));
-        Ok(Supervised::spawn(&command, self.directory.join("controller.log"))?)
+        Supervised::spawn(&command, self.directory.join("controller.log"))
     }
 
     /// A server, and where it listens.

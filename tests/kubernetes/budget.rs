@@ -97,8 +97,11 @@ async fn at_once<K: Kind + HasStatus<Status: Debug>>(prefix: &str) {
     assert_eq!(sorts(&t.writes_since(mark)), expected.collect());
 }
 
+/// The condition that says why a resource is not ready, and its reason.
+type Refused = Option<(&'static str, &'static str)>;
+
 /// What a controller could be tempted to report on again: kind, spec, and why it is not ready.
-const SORTS: [(&str, &str, Option<(&str, &str)>); 11] = [
+const SORTS: [(&str, &str, Refused); 11] = [
     ("AppCredential", "{scopes: [orders:read]}", None),
     ("AppCredential", "{rotation: {interval: 720h, nonce: a}}", None),
     ("AppCredential", "{revoked: true, tokensNotBefore: '2026-01-01T00:00:00Z'}", None),
@@ -136,7 +139,7 @@ const SORTS: [(&str, &str, Option<(&str, &str)>); 11] = [
     ),
 ];
 
-async fn settles<K: Kind + HasStatus<Status: Debug>>(t: &Tenant<'_>, name: &str, refusal: Option<(&str, &str)>) {
+async fn settles<K: Kind + HasStatus<Status: Debug>>(t: &Tenant<'_>, name: &str, refusal: Refused) {
     match refusal {
         None => drop(t.of::<K>().ready(name).await),
         Some((type_, reason)) => drop(t.of::<K>().refused(name, type_, reason).await),

@@ -26,6 +26,7 @@ pub mod signing_keys;
 pub mod steps;
 pub mod uninstall;
 pub mod versions;
+pub mod wakes;
 pub mod watches;
 pub mod webhook;
 pub mod webhook_credential;

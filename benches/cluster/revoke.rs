@@ -7,6 +7,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use control_plane::ControlPlane;
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
+use snaphook::crd::AppCredential;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -17,28 +18,27 @@ use crate::{
     table::{Table, quantile},
 };
 
-const SAMPLES: usize = 200;
 const SERVERS: usize = 3;
 
-pub(crate) async fn measure(plane: &ControlPlane, table: &mut Table) -> Result<()> {
+pub(crate) async fn measure(plane: &ControlPlane, samples: usize, table: &mut Table) -> Result<()> {
     let installation = Installation::new(plane).await?;
     let controller = installation.controller().await?;
     let mut servers = Vec::new();
     for index in 0..SERVERS {
         servers.push(installation.server(&format!("server-{index}")).await?);
     }
-    installation.create(SAMPLES + 1).await?;
-    installation.all_ready(SAMPLES + 1).await?;
-    let caller = basic(&installation.credentials(SAMPLES).await?);
+    installation.create::<AppCredential>(0..samples + 1).await?;
+    installation.all_ready::<AppCredential>(samples + 1).await?;
+    let caller = basic(&installation.credentials(samples).await?);
     let mut latencies = Vec::new();
-    for index in 0..SAMPLES {
-        let token = token(&servers[0].1, &basic(&installation.credentials(index).await?)).await?;
+    for index in 0..samples {
+        let token = get_token(&servers[0].1, &installation.credentials(index).await?).await?;
         for (_, address, _) in &servers {
             let mut connection = Connection::open(address).await?;
             anyhow::ensure!(connection.is_active(&caller, &token).await?, "{} is not active yet", name(index));
         }
         let patch = Patch::Merge(json!({ "spec": { "revoked": true } }));
-        installation.resources().patch(&name(index), &PatchParams::default(), &patch).await?;
+        installation.of::<AppCredential>().patch(&name(index), &PatchParams::default(), &patch).await?;
         let answered = Instant::now();
         let watches = servers.iter().map(|(_, address, _)| until_inactive(address, &caller, &token, answered));
         for latency in futures::future::try_join_all(watches).await? {
@@ -47,7 +47,9 @@ pub(crate) async fn measure(plane: &ControlPlane, table: &mut Table) -> Result<(
     }
     latencies.sort_by(f64::total_cmp);
     table.row(
-        "PATCH `revoked: true` answered → `{\"active\":false}` on each of 3 servers, p50 / p99 / max of 200",
+        &format!(
+            "PATCH `revoked: true` answered → `{{\"active\":false}}` on each of 3 servers, p50 / p99 / max of {samples}"
+        ),
         "p99 ≤ 250 ms",
         "p99 ≤ 50 ms",
         format!(
@@ -77,8 +79,9 @@ fn basic((client_id, secret): &(String, String)) -> String {
     STANDARD.encode(format!("{client_id}:{secret}"))
 }
 
-async fn token(address: &str, caller: &str) -> Result<String> {
-    let answer = Connection::open(address).await?.post("/oauth/token", caller, "grant_type=client_credentials").await?;
+pub(crate) async fn get_token(address: &str, credentials: &(String, String)) -> Result<String> {
+    let mut connection = Connection::open(address).await?;
+    let answer = connection.post("/oauth/token", &basic(credentials), "grant_type=client_credentials").await?;
     Ok(answer["access_token"].as_str().context("no token")?.to_owned())
 }
 

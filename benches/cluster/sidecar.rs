@@ -9,27 +9,24 @@ use anyhow::Result;
 use control_plane::{ControlPlane, Supervised};
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, ResourceExt as _, api::ListParams};
-use snaphook::record::bundle;
+use snaphook::{crd::AppCredential, record::bundle};
 
 use crate::{
-    scale::ready,
-    snaphook::{Installation, TEAM, resident},
+    snaphook::{Installation, TEAM, resident, until_ready},
     table::Table,
 };
 
-const COUNT: usize = 5000;
-
-pub(crate) async fn measure(plane: &ControlPlane, table: &mut Table) -> Result<()> {
+pub(crate) async fn measure(plane: &ControlPlane, count: usize, table: &mut Table) -> Result<()> {
     let row = format!("realms: [{{namespace: {TEAM}, issuer: 'http://127.0.0.1:2'}}]\n");
     let installation = Installation::with(plane, &row).await?;
     let controller = installation.controller().await?;
     let (mark, started) = (plane.audit().mark()?, Instant::now());
-    installation.create(COUNT).await?;
-    installation.all_ready(COUNT).await?;
+    installation.create::<AppCredential>(0..count).await?;
+    installation.all_ready::<AppCredential>(count).await?;
     let took = started.elapsed().as_secs_f64();
     let events = plane.audit().since(mark)?;
     let writes = events.iter().filter(|it| it.is_write() && bundle::index_of(&it.name).is_some()).count();
-    table.row("realm of its own: 5,000 new credentials → all Ready", "report", "", format!("{took:.0} s"));
+    table.row(&format!("realm of its own: {count} new credentials → all Ready"), "report", "", format!("{took:.0} s"));
     table.row("the same: writes of bundles", "report", "", writes.to_string());
     table.row("the same: controller's resident memory", "report", "", format!("{:.1} MiB", resident(&controller)?));
     controller.stop().await?;
@@ -66,10 +63,10 @@ fn mounted(plane: &ControlPlane, bundles: Vec<Secret>) -> Result<PathBuf> {
 async fn measure_start(installation: &Installation, table: &mut Table, how: &str, arguments: &[&str]) -> Result<()> {
     let started = Instant::now();
     let (server, _, probes): (Supervised, _, _) = installation.server_with(how, arguments).await?;
-    ready(&probes).await?;
+    until_ready(&probes).await?;
     let took: Duration = started.elapsed();
     let measured = format!("{:.2} s; {:.1} MiB", took.as_secs_f64(), resident(&server)?);
-    table.row(&format!("a sidecar with 5,000 credentials, {how}: start until ready; memory"), "report", "", measured);
+    table.row(&format!("the same: a sidecar, {how}: start until ready; memory"), "report", "", measured);
     server.stop().await?;
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! The program under measurement: controller and servers as processes of their own.
 
 use std::{
+    ops::Range,
     path::{Path, PathBuf},
     process::Command,
     time::{Duration, Instant},
@@ -10,13 +11,55 @@ use anyhow::{Context as _, Result};
 use control_plane::{ControlPlane, Supervised};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use k8s_openapi::api::core::v1::Secret;
-use kube::{Api, Client, ResourceExt as _, api::PostParams};
-use snaphook::crd::{AppCredential, AppCredentialSpec};
+use kube::{
+    Api, Client,
+    api::{ListParams, PostParams},
+};
+use serde_json::{Value, json};
+use snaphook::crd::{AppCredential, Kind, Webhook, WebhookCredential, condition::ConditionStatus};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
 
 pub(crate) const REALM: &str = "snaphook-system";
 pub(crate) const TEAM: &str = "team";
 pub(crate) const CONCURRENCY: usize = 16;
 const SOON: Duration = Duration::from_mins(2);
+
+/// A kind under measurement.
+pub(crate) trait Measured: Kind {
+    /// The spec of one of many.
+    fn spec(index: usize) -> Value;
+
+    fn make(index: usize) -> Self {
+        let metadata = json!({ "name": name(index) });
+        let resource = json!({ "apiVersion": Self::api_version(&()), "kind": Self::KIND, "metadata": metadata, "spec": Self::spec(index) });
+        serde_json::from_value(resource).unwrap()
+    }
+}
+
+impl Measured for AppCredential {
+    fn spec(_: usize) -> Value {
+        json!({ "scopes": ["orders:read", "snaphook:introspect"], "audiences": ["https://api.example.com"] })
+    }
+}
+
+impl Measured for Webhook {
+    fn spec(index: usize) -> Value {
+        json!({
+            "verification": { "type": "GitHub" },
+            "handler": { "type": "Json", "filter": "body.status == 'firing'" },
+            "delivery": { "url": "https://hooks.example.net/in", "credentialRef": { "name": name(index) } },
+        })
+    }
+}
+
+impl Measured for WebhookCredential {
+    fn spec(_: usize) -> Value {
+        json!({ "type": "ClientId", "fieldName": "clientid", "location": "Header", "clientId": "link" })
+    }
+}
 
 pub(crate) struct Installation {
     pub(crate) client: Client,
@@ -39,7 +82,7 @@ impl Installation {
         std::fs::write(
             directory.join("config.yaml"),
             format!(
-                "realm: {{namespace: {REALM}, issuer: 'http://127.0.0.1:1'}}\nsigningKeys: {{algorithm: EdDSA}}\npolicy: {{rules: [{{namespaces: {{}}, scopes: ['*', 'snaphook:*']}}]}}\n{more}"
+                "realm: {{namespace: {REALM}, issuer: 'http://127.0.0.1:1', service: {{name: snaphook, port: 80}}}}\nsigningKeys: {{algorithm: EdDSA}}\npolicy: {{rules: [{{namespaces: {{}}, scopes: ['*', 'snaphook:*']}}]}}\n{more}"
             ),
         )?;
         Ok(Self { client, directory, kubeconfig: plane.kubeconfig() })
@@ -52,12 +95,17 @@ impl Installation {
     }
 
     pub(crate) async fn controller(&self) -> Result<Supervised> {
+        let process = self.spawn_controller()?;
+        process.logged("at work", SOON).await?;
+        Ok(process)
+    }
+
+    /// One that has only just begun to start.
+    pub(crate) fn spawn_controller(&self) -> Result<Supervised> {
         let mut command = self.command();
         command.args(["controller", "--probes-listen", "127.0.0.1:0", "--config"]);
         command.arg(self.directory.join("config.yaml"));
-        let process = Supervised::spawn(&command, self.directory.join("controller.log"))?;
-        process.logged("at work", SOON).await?;
-        Ok(process)
+        Supervised::spawn(&command, self.directory.join("controller.log"))
     }
 
     /// A server of the shared realm, and where it listens.
@@ -70,39 +118,37 @@ impl Installation {
         let mut command = self.command();
         command.args(["server", "--listen", "127.0.0.1:0", "--probes-listen", "127.0.0.1:0"]).args(arguments);
         let process = Supervised::spawn(&command, self.directory.join(format!("{name}.log")))?;
-        process.logged("listening public=", SOON).await?;
-        let log = process.log();
-        let line = log.lines().find(|line| line.starts_with("listening ")).context("no line")?;
-        let address =
-            |key: &str| line.split(' ').find_map(|part| part.strip_prefix(key)).unwrap_or_default().to_owned();
-        Ok((process, address("public="), address("probes=")))
+        let (public, probes) = (listening(&process, "public=").await?, listening(&process, "probes=").await?);
+        Ok((process, public, probes))
     }
 
-    pub(crate) fn resources(&self) -> Api<AppCredential> {
+    pub(crate) fn of<K: Kind>(&self) -> Api<K> {
         Api::namespaced(self.client.clone(), TEAM)
     }
 
-    pub(crate) async fn create(&self, count: usize) -> Result<()> {
-        let api = self.resources();
+    pub(crate) async fn create<K: Measured>(&self, indices: Range<usize>) -> Result<()> {
+        let api = self.of::<K>();
         let create = |index: usize| {
             let api = api.clone();
-            async move { api.create(&PostParams::default(), &resource(index)).await.map(drop) }
+            async move { api.create(&PostParams::default(), &K::make(index)).await.map(drop) }
         };
-        stream::iter(0..count).map(create).buffer_unordered(CONCURRENCY).try_collect::<Vec<()>>().await?;
+        stream::iter(indices).map(create).buffer_unordered(CONCURRENCY).try_collect::<Vec<()>>().await?;
         Ok(())
     }
 
     /// Waits until so many are Ready. Polls a list from the watch cache: a watch of ours would cost the API server more.
-    pub(crate) async fn all_ready(&self, count: usize) -> Result<()> {
-        let deadline = Instant::now() + Duration::from_mins(10);
+    pub(crate) async fn all_ready<K: Measured>(&self, count: usize) -> Result<()> {
+        let deadline = Instant::now() + Duration::from_mins(20);
+        // Long lists are work for the API server too.
+        let pause = Duration::from_millis(50).saturating_mul(u32::try_from(1 + count / 1000)?);
         loop {
-            let list = self.resources().list(&kube::api::ListParams::default().match_any()).await?;
-            let ready = list.iter().filter(|resource| is_ready(resource)).count();
+            let list = self.of::<K>().list(&ListParams::default().match_any()).await?;
+            let ready = list.iter().filter(|resource| is_ready(*resource)).count();
             if ready >= count {
                 return Ok(());
             }
             anyhow::ensure!(Instant::now() < deadline, "{ready} of {count} are Ready");
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            tokio::time::sleep(pause).await;
         }
     }
 
@@ -120,26 +166,60 @@ pub(crate) fn name(index: usize) -> String {
     format!("client-{index:05}")
 }
 
-pub(crate) fn resource(index: usize) -> AppCredential {
-    let spec = AppCredentialSpec {
-        scopes: Some(vec!["orders:read".into(), "snaphook:introspect".into()]),
-        audiences: Some(vec!["https://api.example.com".into()]),
-        ..AppCredentialSpec::default()
-    };
-    AppCredential::new(&name(index), spec)
+pub(crate) fn is_ready<K: Kind>(resource: &K) -> bool {
+    let ready = |it: &snaphook::crd::Condition| it.type_ == "Ready" && it.status == ConditionStatus::True;
+    resource.conditions().iter().any(ready)
 }
 
-pub(crate) fn is_ready(resource: &AppCredential) -> bool {
-    let status = resource.status.as_ref();
-    status.is_some_and(|status| {
-        status.conditions.iter().any(|condition| condition.type_ == "Ready" && condition.reason == "Active")
-    }) && !resource.name_any().is_empty()
+/// An address that a process prints when it listens.
+pub(crate) async fn listening(process: &Supervised, key: &str) -> Result<String> {
+    process.logged(key, SOON).await?;
+    let log = process.log();
+    let address = log.split_whitespace().find_map(|word| word.strip_prefix(key));
+    Ok(address.context("no address")?.to_owned())
+}
+
+/// The answer to a GET, or nothing where nobody answers.
+pub(crate) async fn get(address: &str, path: &str) -> Result<String> {
+    let mut answer = String::new();
+    if let Ok(mut stream) = TcpStream::connect(address).await {
+        stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").as_bytes()).await?;
+        stream.read_to_string(&mut answer).await?;
+    }
+    Ok(answer)
+}
+
+/// Waits until the answer to a GET is as wanted.
+pub(crate) async fn until(address: &str, path: &str, wanted: impl Fn(&str) -> bool) -> Result<()> {
+    let deadline = Instant::now() + SOON;
+    loop {
+        let answer = get(address, path).await?;
+        if wanted(&answer) {
+            return Ok(());
+        }
+        anyhow::ensure!(Instant::now() < deadline, "not in time: {path}: {answer}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// Waits until a process says that it is ready.
+pub(crate) async fn until_ready(probes: &str) -> Result<()> {
+    until(probes, "/readyz", |answer| answer.starts_with("HTTP/1.1 200")).await
 }
 
 /// Resident memory of a process in MiB.
 pub(crate) fn resident(process: &Supervised) -> Result<f64> {
+    memory(process, "VmRSS:")
+}
+
+/// The most that was ever resident, in MiB.
+pub(crate) fn peak(process: &Supervised) -> Result<f64> {
+    memory(process, "VmHWM:")
+}
+
+fn memory(process: &Supervised, line: &str) -> Result<f64> {
     let status = std::fs::read_to_string(Path::new("/proc").join(process.pid().to_string()).join("status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
-    let kib: f64 = line.trim().trim_end_matches(" kB").parse()?;
+    let value = status.lines().find_map(|found| found.strip_prefix(line)).context("no such line")?;
+    let kib: f64 = value.trim().trim_end_matches(" kB").parse()?;
     Ok(kib / 1024.0)
 }

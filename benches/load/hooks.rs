@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -30,7 +30,7 @@ use crate::{
 
 const SECRET: &str = "a-secret-of-the-load-program-0123456789";
 /// More than a round can take.
-const PREPARED: u64 = 60_000;
+pub(crate) const PREPARED: u64 = 60_000;
 
 pub(crate) fn measures() -> Vec<Measure> {
     let hooks = Hooks::start("hooks");
@@ -51,9 +51,15 @@ pub(crate) struct Hooks {
 
 impl Hooks {
     pub(crate) fn start(name: &str) -> Self {
+        Self::start_at(name, &scratch().join(name).join("queue"))
+    }
+
+    /// With its queue in this directory, which is emptied before.
+    pub(crate) fn start_at(name: &str, queue: &Path) -> Self {
         let directory = scratch().join(name);
         let _ = fs::remove_dir_all(&directory);
-        let (records, queue) = (directory.join("records"), directory.join("queue"));
+        let _ = fs::remove_dir_all(queue);
+        let records = directory.join("records");
         fs::create_dir_all(&records).unwrap();
         let (from, queue) = (format!("dir:{}", records.display()), queue.display().to_string());
         let socket = directory.join("admin.sock").display().to_string();

@@ -13,6 +13,7 @@ mod hooks;
 mod introspection;
 mod measure;
 mod realm;
+mod sync;
 mod tokens;
 
 use std::time::Duration;
@@ -24,7 +25,7 @@ use crate::measure::Measure;
 /// Measures what is named; without a name, everything.
 #[derive(Parser)]
 struct Options {
-    /// `tokens`, `introspection`, `hooks`, `deliveries`
+    /// `tokens`, `introspection`, `hooks`, `sync`, `deliveries`
     scenarios: Vec<String>,
     #[arg(long, default_value_t = 5)]
     rounds: usize,
@@ -47,7 +48,8 @@ type Scenario = fn() -> Vec<Measure>;
 
 const SCENARIOS: [(&str, Scenario); 3] =
     [("tokens", tokens::measures), ("introspection", introspection::measures), ("hooks", hooks::measures)];
-/// It has another reference.
+/// They have other references.
+const SYNC: &str = "sync";
 const DELIVERIES: &str = "deliveries";
 
 fn main() {
@@ -60,14 +62,21 @@ fn main() {
     }
     cores::to_load_core();
     for name in &options.scenarios {
-        assert!(name == DELIVERIES || SCENARIOS.iter().any(|(known, _)| known == name), "no scenario {name}");
+        assert!(
+            [SYNC, DELIVERIES].contains(&name.as_str()) || SCENARIOS.iter().any(|(known, _)| known == name),
+            "no scenario {name}"
+        );
     }
     let chosen = |name: &&str| options.scenarios.is_empty() || options.scenarios.iter().any(|asked| asked == name);
     let time = Duration::from_secs(options.seconds);
     let measures: Vec<_> =
         SCENARIOS.iter().filter(|(name, _)| chosen(name)).flat_map(|(_, scenario)| scenario()).collect();
+    let load = client::Load { connections: options.connections, time };
     if !measures.is_empty() {
-        measure::against_hello(measures, options.rounds, &client::Load { connections: options.connections, time });
+        measure::against_hello(measures, options.rounds, &load);
+    }
+    if chosen(&SYNC) {
+        sync::run(options.rounds, &load);
     }
     if chosen(&DELIVERIES) {
         deliveries::run(options.rounds, time);

@@ -27,6 +27,7 @@ use super::{
     records::{Id, RecordCaches, Records, unchanged},
     route::HttpRoute,
     steps::{StatusOf, Steps},
+    wakes::Wakes,
     watches::{Cache, Listed, Of, Resources, Routes},
 };
 use crate::{
@@ -83,6 +84,8 @@ pub struct Cluster {
     pub routes: config::Routes,
     /// Which of them could not be written.
     pub route_failures: RouteFailures,
+    /// How long Secrets took.
+    pub wakes: Wakes,
 }
 
 impl Cluster {

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::{ByteString, api::core::v1::Secret};
+use jiff::Timestamp;
+use k8s_openapi::{ByteString, api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 use kube::ResourceExt;
 
 use super::steps::Steps;
@@ -153,11 +154,13 @@ pub fn data(secret: &Secret) -> &BTreeMap<String, ByteString> {
 
 /// The older resource goes first; of two made in one second, the one whose name comes first.
 fn is_older<K: Kind>(other: &K, resource: &K) -> bool {
-    let age = |resource: &K| {
-        let created = resource.meta().creation_timestamp.as_ref().map(|time| time.0);
-        (created, resource.namespace(), resource.name_any())
-    };
     age(other) < age(resource)
+}
+
+/// Each resource is compared with every other: nothing is copied for it.
+fn age<K: Kind>(resource: &K) -> (Option<Timestamp>, Option<&str>, Option<&str>) {
+    let ObjectMeta { creation_timestamp, namespace, name, .. } = resource.meta();
+    (creation_timestamp.as_ref().map(|time| time.0), namespace.as_deref(), name.as_deref())
 }
 
 fn is_established<K: Kind>(resource: &K) -> bool {

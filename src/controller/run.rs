@@ -30,6 +30,7 @@ use super::{
     route::Route,
     signing_keys,
     steps::{self, Entropy, Steps},
+    wakes::Wakes,
     watches::{self, Cache, Guarded, Of, Resources, Trigger, Triggers},
 };
 use crate::{
@@ -141,6 +142,7 @@ fn lanes(client: &Client, realm_namespace: &str, config: &Config, instance: &str
             realm_namespace: realm_namespace.to_owned(),
             routes: config.routes.clone(),
             route_failures: RouteFailures::default(),
+            wakes: Wakes::new(metrics.clone()),
         };
         let metrics = metrics.clone();
         let work = Work { cluster, config: config.clone(), metrics, failures: Mutex::default() };
@@ -207,6 +209,7 @@ impl Lane {
         let (webhooks, of_webhooks) = mpsc::unbounded();
         let (webhook_credentials, of_webhook_credentials) = mpsc::unbounded();
         let sort = triggers.for_each(|trigger| {
+            work.cluster.wakes.wake(&trigger);
             // A queue that is gone: so is everything here in a moment.
             let _ = match trigger.kind {
                 AppCredential::KIND => app_credentials.unbounded_send(trigger.object::<AppCredential>()).is_ok(),
@@ -251,10 +254,12 @@ impl Work {
         Resources: Of<K>,
     {
         self.caches_are_whole::<K>().await;
-        let started = Instant::now();
+        let (trigger, started) = (Trigger::of(guarded), Instant::now());
+        self.cluster.wakes.begin(&trigger);
         let done = self.bring_up_to_date(guarded).await;
         let result = done.as_ref().err().map_or(OK, ApplyError::reason);
         self.metrics.reconciled(K::KIND, result, started.elapsed());
+        self.cluster.wakes.end(&trigger, matches!(done, Ok(_) | Err(ApplyError::Going { .. })));
         match done {
             Err(ApplyError::Going { .. }) => Ok(self.forget(guarded)),
             done => done,

@@ -13,6 +13,7 @@ mod wait;
 pub(crate) use controller::{Controller, shared_controller};
 pub(crate) use installation::Installation;
 pub(crate) use mount::Mount;
+pub(crate) use of_kind::manifest;
 pub(crate) use plane::{CONTROLLER_RULES, CRDS, Plane, REALM_RULES, busy, quiet};
 pub(crate) use proxy::{Proxy, Side};
 pub(crate) use server::Server;

@@ -45,6 +45,8 @@ async fn metrics_tell_conditions_outcomes_and_who_leads_and_no_name() {
     let runs = metric(&leader, "snaphook_reconciles_total{kind=\"AppCredential\",result=\"ok\"}").await.unwrap();
     let timed = metric(&leader, "snaphook_reconcile_duration_seconds_count{kind=\"AppCredential\"}").await.unwrap();
     assert!(runs >= 3.0 && timed >= runs, "{runs} {timed}");
+    let secrets = metric(&leader, "snaphook_event_to_secret_seconds_count{kind=\"AppCredential\"}").await.unwrap();
+    assert!(secrets >= 1.0 && secrets <= runs, "{secrets} {runs}");
     assert_eq!(metric(&standby, "snaphook_leading").await, Some(0.0));
     assert_eq!(metric(&standby, &conditions("Ready", "True", "Active")).await, None);
     assert!(ready(&leader).await && ready(&standby).await, "a candidate can take over");

@@ -38,7 +38,10 @@ pub trait Surroundings<K: Steps> {
 
 impl Surroundings<AppCredential> for Cluster {
     async fn around(&self, resource: &AppCredential, _: Depth) -> Result<AppCredentialAround, ApplyError> {
-        let all: Vec<_> = self.all_resources.iter().flat_map(|resources| resources.of().state()).collect();
+        // Only ids that were chosen can meet, and there may be many resources without.
+        let chosen = resource.spec.client_id.is_some();
+        let all = self.all_resources.iter().filter(|_| chosen).flat_map(|resources| resources.of().state());
+        let all: Vec<_> = all.collect();
         Ok(AppCredentialAround::of(resource, all.iter().filter_map(|guarded| guarded.0.as_ref().ok())))
     }
 }

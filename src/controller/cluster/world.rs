@@ -106,7 +106,9 @@ where
     async fn create_consumer(&self, consumer: &Consumer) -> Result<(), ApplyError> {
         let secret = secrets::consumer(consumer);
         let object = format!("the Secret {}", consumer.name);
-        call(&object, self.secrets(&consumer.source.namespace).create(&create_params(), &secret)).await.map(drop)
+        call(&object, self.secrets(&consumer.source.namespace).create(&create_params(), &secret)).await?;
+        self.wakes.secret_written(&consumer.source);
+        Ok(())
     }
 
     async fn update_consumer(&self, consumer: &Consumer, seen: &Secret) -> Result<bool, ApplyError> {
@@ -117,6 +119,7 @@ where
         let object = format!("the Secret {}", consumer.name);
         let secrets = self.secrets(&consumer.source.namespace);
         call(&object, secrets.patch(&consumer.name, &merge_params(), &Patch::Merge(patch))).await?;
+        self.wakes.secret_written(&consumer.source);
         Ok(true)
     }
 

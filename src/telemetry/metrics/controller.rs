@@ -39,6 +39,7 @@ pub struct Metrics {
     registry: Registry,
     outcomes: Family<OutcomeLabels, Counter>,
     durations: Family<KindLabel, Histogram>,
+    latencies: Family<KindLabel, Histogram>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -62,20 +63,29 @@ impl Metrics {
         registry.register("reconciles", "Runs over a resource, by what they came to", outcomes.clone());
         let durations = Family::<KindLabel, Histogram>::default();
         registry.register("reconcile_duration_seconds", "Time of a run over a resource, in seconds", durations.clone());
+        let latencies = Family::<KindLabel, Histogram>::default();
+        let help = "Time from the event that woke a resource until its Secret was written, in seconds";
+        registry.register("event_to_secret_seconds", help, latencies.clone());
         registry.register_collector(Box::new(Collector(state)));
         for &kind in kinds {
             drop(durations.get_or_create(&KindLabel { kind }));
+            drop(latencies.get_or_create(&KindLabel { kind }));
             for &result in results {
                 drop(outcomes.get_or_create(&OutcomeLabels { kind, result }));
             }
         }
-        Self { registry, outcomes, durations }
+        Self { registry, outcomes, durations, latencies }
     }
 
     /// A run over a resource is over.
     pub fn reconciled(&self, kind: &'static str, result: &'static str, took: Duration) {
         self.outcomes.get_or_create(&OutcomeLabels { kind, result }).inc();
         self.durations.get_or_create(&KindLabel { kind }).observe(took);
+    }
+
+    /// A Secret for an app was written.
+    pub fn secret_written(&self, kind: &'static str, took: Duration) {
+        self.latencies.get_or_create(&KindLabel { kind }).observe(took);
     }
 
     /// All metrics in the `OpenMetrics` text format.

@@ -2,119 +2,83 @@
 
 use std::collections::BTreeMap;
 
+use k8s_openapi::api::core::v1::Secret;
 use kube::{ResourceExt as _, api::ListParams};
-use snaphook::record::GenerationId;
+use snaphook::{controller::webhook_credential::build::MODIFIED_ANNOTATION, crd::Report as _};
 
-use crate::harness::{Tenant, hash_of, value};
-
-/// What was there before the user acted.
-#[derive(Default)]
-pub(super) struct Before {
-    pub(super) secret: String,
-    pub(super) generation: Option<GenerationId>,
-}
+use super::{NAME, Scenario};
+use crate::harness::Tenant;
 
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct EndState {
     secrets: Vec<String>,
     records: usize,
     resource: Option<Resource>,
-    record: Option<Record>,
     consumer: Option<Consumer>,
+    /// Of this kind alone.
+    facts: BTreeMap<&'static str, String>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
 struct Resource {
     finalizers: Vec<String>,
-    conditions: Vec<(String, String, String)>,
-    state: String,
+    /// Type, reason and message.
+    conditions: Vec<[String; 3]>,
     secret_name: Option<String>,
-    rotated: bool,
-    versions: Vec<(i64, bool)>,
-}
-
-#[derive(Debug, PartialEq, Eq)]
-struct Record {
-    facts: Vec<&'static str>,
-    /// Id, ended, the one from before.
-    versions: Vec<(u32, bool, bool)>,
-    scopes: Vec<String>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
 struct Consumer {
     keys: Vec<String>,
-    facts: Vec<&'static str>,
+    owned: bool,
     labels: BTreeMap<String, String>,
     annotations: BTreeMap<String, String>,
 }
 
-/// Those that hold.
-fn facts<const N: usize>(all: [(&'static str, bool); N]) -> Vec<&'static str> {
-    all.into_iter().filter_map(|(fact, holds)| holds.then_some(fact)).collect()
-}
-
 impl EndState {
-    pub(super) async fn of(t: &Tenant<'_>, before: &Before) -> Self {
+    pub(super) async fn of<S: Scenario>(t: &Tenant<'_>, before: &S::Before) -> Self {
         let secrets = t.secrets().list(&ListParams::default()).await.unwrap();
-        let records = t.records().list(&ListParams::default().labels("snaphook.dev/record=client")).await.unwrap();
-        let resource = t.resources().get_opt("app").await.unwrap();
-        let uid = resource.as_ref().and_then(|it| it.metadata.uid.clone());
-        let record = t.record("app").await;
-        let name = resource.as_ref().and_then(|it| it.status.as_ref()?.secret_name.clone());
-        let secret = match &name {
+        let records = ListParams::default().labels("snaphook.dev/record in (client,endpoint,injection)");
+        let records = t.records().list(&records).await.unwrap();
+        let resource = t.of::<S::Kind>().api().get_opt(NAME).await.unwrap();
+        let uid = resource.as_ref().and_then(kube::ResourceExt::uid);
+        let resource = resource.map(|it| Resource::of(&it));
+        let secret = match resource.as_ref().and_then(|it| it.secret_name.as_ref()) {
             Some(name) => t.secrets().get_opt(name).await.unwrap(),
             None => None,
         };
-        let newest = record.as_ref().and_then(|it| it.secrets.last()).map(|it| it.hash);
+        // The garbage collector may still be at the one by which the end was awaited.
+        let names = secrets.iter().map(kube::ResourceExt::name_any).filter(|name| !name.starts_with("sentinel"));
         Self {
-            // The garbage collector may still be at the one by which the end was awaited.
-            secrets: secrets
-                .items
-                .iter()
-                .map(kube::ResourceExt::name_any)
-                .filter(|name| !name.starts_with("sentinel"))
-                .collect(),
+            secrets: names.collect(),
             records: records.items.len(),
-            resource: resource.as_ref().map(|it| {
-                let status = it.status.clone().unwrap_or_default();
-                let conditions = status.conditions.iter();
-                Resource {
-                    finalizers: it.finalizers().to_vec(),
-                    conditions: conditions
-                        .map(|it| (it.type_.clone(), it.reason.clone(), it.message.clone()))
-                        .collect(),
-                    state: format!("{:?}", status.state),
-                    secret_name: status.secret_name,
-                    rotated: status.last_rotated_at.is_some(),
-                    versions: status.versions.iter().map(|it| (it.id, it.not_after.is_some())).collect(),
-                }
-            }),
-            record: record.map(|it| Record {
-                facts: facts([
-                    ("the generation of before", Some(&it.generation) == before.generation.as_ref()),
-                    ("revoked", it.revoked),
-                    ("suspended", it.suspended),
-                    ("of this resource", Some(&it.source.uid) == uid.as_ref()),
-                ]),
-                versions: it
-                    .secrets
-                    .iter()
-                    .map(|version| (version.id, version.not_after.is_some(), version.hash == hash_of(&before.secret)))
-                    .collect(),
-                scopes: it.scopes,
-            }),
-            consumer: secret.map(|secret| Consumer {
-                keys: secret.data.iter().flat_map(|data| data.keys()).cloned().collect(),
-                facts: facts([
-                    ("the value of before", value(&secret, "client-secret") == before.secret),
-                    ("the former value of before", value(&secret, "client-secret-previous") == before.secret),
-                    ("the newest version", Some(hash_of(&value(&secret, "client-secret"))) == newest),
-                    ("owned", secret.owner_references().iter().any(|owner| Some(&owner.uid) == uid.as_ref())),
-                ]),
-                labels: secret.labels().clone(),
-                annotations: secret.annotations().clone(),
-            }),
+            consumer: secret.map(|it| Consumer::of(&it, uid.as_ref())),
+            resource,
+            facts: S::facts(t, before).await,
+        }
+    }
+}
+
+impl Resource {
+    fn of<K: snaphook::crd::Kind>(resource: &K) -> Self {
+        let conditions = resource.conditions().iter();
+        Self {
+            finalizers: resource.finalizers().to_vec(),
+            conditions: conditions.map(|it| [it.type_.clone(), it.reason.clone(), it.message.clone()]).collect(),
+            secret_name: resource.status().and_then(|status| status.secret_name()).map(str::to_owned),
+        }
+    }
+}
+
+impl Consumer {
+    fn of(secret: &Secret, owner: Option<&String>) -> Self {
+        let mut annotations = secret.annotations().clone();
+        annotations.entry(MODIFIED_ANNOTATION.to_owned()).and_modify(|moment| "a moment".clone_into(moment));
+        Self {
+            keys: secret.data.iter().flat_map(|data| data.keys()).cloned().collect(),
+            owned: secret.owner_references().iter().any(|it| Some(&it.uid) == owner),
+            labels: secret.labels().clone(),
+            annotations,
         }
     }
 }

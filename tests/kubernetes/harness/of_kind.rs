@@ -6,10 +6,10 @@ use kube::{
     Api,
     api::{DeleteParams, Patch, PatchParams},
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 use snaphook::{
     controller::steps::{StatusOf, Steps},
-    crd::{Kind, Report as _, condition::ConditionStatus},
+    crd::{Kind, Report as _, Webhook, WebhookCredential, condition::ConditionStatus},
     record::{self, Document as _},
 };
 
@@ -45,6 +45,20 @@ where
     pub(crate) async fn delete(&self, name: &str) {
         self.api().delete(name, &DeleteParams::default()).await.unwrap();
         until(&format!("{name} is gone"), || async { self.api().get_opt(name).await.unwrap().is_none() }).await;
+    }
+
+    /// Waits until the controller has dealt with what came before.
+    pub(crate) async fn sentinel(&self) {
+        self.tenant.apply(&manifest::<K>("sentinel")).await;
+        self.ready("sentinel").await;
+        self.delete("sentinel").await;
+    }
+
+    /// Has the controller look at a resource again though nothing has changed that concerns it, and at a new one after that.
+    pub(crate) async fn touch(&self, name: &str) {
+        let patch = json!({ "metadata": { "annotations": { "touched": format!("{:?}", Instant::now()) } } });
+        self.patch(name, &patch).await;
+        self.sentinel().await;
     }
 
     /// Waits until a resource looks as wanted.
@@ -112,6 +126,20 @@ impl<K: Steps> OfKind<'_, K> {
     pub(crate) async fn record_when(&self, name: &str, what: &str, wanted: impl Fn(&K::Record) -> bool) -> K::Record {
         until_some(what, || async { self.record(name).await.filter(|record| wanted(record)) }).await
     }
+}
+
+/// A resource with no more in its spec than its kind needs.
+pub(crate) fn manifest<K: Kind>(name: &str) -> String {
+    let spec = match K::KIND {
+        Webhook::KIND => {
+            json!({ "verification": { "type": "GitHub" }, "delivery": { "url": "https://hooks.example.net/in" } })
+        }
+        WebhookCredential::KIND => {
+            json!({ "type": "ClientId", "fieldName": "clientid", "location": "Header", "clientId": "link" })
+        }
+        _ => json!({}),
+    };
+    json!({ "kind": K::KIND, "metadata": { "name": name }, "spec": spec }).to_string()
 }
 
 /// Reason and message of a condition that has this status at the resource's present generation.

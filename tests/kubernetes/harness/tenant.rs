@@ -203,11 +203,9 @@ impl<'a> Tenant<'a> {
         ours && is_controller(event)
     }
 
-    /// Has the controller look at a resource again though nothing has changed that concerns it, and at a new one after that.
+    /// As [`OfKind::touch`](super::of_kind::OfKind::touch), of an `AppCredential`.
     pub(crate) async fn touch(&self, name: &str) {
-        let patch = json!({ "metadata": { "annotations": { "touched": format!("{:?}", std::time::Instant::now()) } } });
-        self.patch(name, &patch).await;
-        self.sentinel().await;
+        self.of::<AppCredential>().touch(name).await;
     }
 
     /// As [`Self::touch`], where a new one would be refused.
@@ -215,11 +213,9 @@ impl<'a> Tenant<'a> {
         self.patch(name, &json!({ "metadata": { "annotations": { "touched": "once" } } })).await;
     }
 
-    /// Waits until the controller has dealt with what came before.
+    /// As [`OfKind::sentinel`](super::of_kind::OfKind::sentinel), of an `AppCredential`.
     pub(crate) async fn sentinel(&self) {
-        self.apply("{kind: AppCredential, metadata: {name: sentinel}, spec: {}}").await;
-        self.ready("sentinel").await;
-        self.delete("sentinel").await;
+        self.of::<AppCredential>().sentinel().await;
     }
 }
 

@@ -29,6 +29,8 @@ enum Command {
     Receive(app::receive::Args),
     /// List what came in and what became of it, or show one message; asks the server that runs here
     Deliveries(app::deliveries::List),
+    /// List how much is queued and kept of each Webhook
+    Endpoints(app::deliveries::Endpoints),
     /// Deliver messages again
     Replay(app::deliveries::Replay),
     /// Remove messages
@@ -108,6 +110,7 @@ fn own_main() -> anyhow::Result<ExitCode> {
         Command::Dev(args) => app::dev::run(args),
         Command::Receive(args) => app::receive::run(&args),
         Command::Deliveries(args) => app::deliveries::list(&args),
+        Command::Endpoints(args) => app::deliveries::endpoints(&args),
         Command::Replay(args) => app::deliveries::replay(&args),
         Command::Drop(args) => app::deliveries::discard(&args),
         Command::Send(args) => app::deliveries::send(&args),

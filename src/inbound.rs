@@ -4,6 +4,7 @@ pub mod dedupe;
 mod endpoint;
 pub mod handler;
 pub mod handshake;
+pub mod trace;
 pub mod verify;
 
 pub use endpoint::{Endpoint, EndpointError};

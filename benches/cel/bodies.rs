@@ -175,6 +175,11 @@ fn others() -> Vec<Body> {
         body.headers.push(("content-type", "application/cloudevents-batch+json".to_owned()));
         body
     };
+    let with_query = |mut body: Body, parameters: usize| {
+        body.query = (0..parameters).map(|number| format!("k{number}=%41&")).collect::<Vec<_>>().concat();
+        body.headers.extend((0..60).map(|_| ("x-header", "v".repeat(300))));
+        body
+    };
     let small = r#"{"specversion":"1.0","id":"1","source":"/","type":"t"}"#;
     let usual =
         r#"{"specversion":"1.0","id":"1","source":"/","type":"t","data":{"l":[1,2,3],"m":{"a":1,"b":"2"},"s":"text"}}"#;
@@ -184,6 +189,7 @@ fn others() -> Vec<Body> {
         Body::new("a text of one letter", HandlerType::Raw, "a".repeat(SIZE)),
         Body::new("no text", HandlerType::Raw, vec![0xFF; SIZE]),
         batch("a batch of 10,000 events", small),
+        with_query(batch("a batch of 10,000 events, with 60 headers and 2,000 parameters", small), 2_000),
         batch("a batch of 9,000 usual events", usual),
     ]
 }

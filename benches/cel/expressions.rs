@@ -128,7 +128,7 @@ const RESULTS: [&str; 21] = [
 ];
 
 /// Over a text, over an event, or over anything.
-const OTHERS: [(&str, Role, Needs); 13] = [
+const OTHERS: [(&str, Role, Needs); 14] = [
     (NOTHING, Role::None, Needs::Anything),
     ("body == body && body.contains('b') || size(body) > 1", Role::Filter, Needs::Text),
     ("body.matches('^(a|ü)*$') && body.matches('b$') || body.matches(r'[^\\pL]')", Role::Filter, Needs::Text),
@@ -138,6 +138,7 @@ const OTHERS: [(&str, Role, Needs); 13] = [
     ("query.map(k, query[k])", Role::Transform, Needs::Text),
     ("query.all(k, k in query && query[k] != '' && k.startsWith('k'))", Role::Filter, Needs::Text),
     ("true", Role::Filter, Needs::Anything),
+    ("size(headers) + size(query) > 0", Role::Filter, Needs::Anything),
     ("[type(body) == int, size(headers)]", Role::Transform, Needs::Anything),
     ("{'h': headers, 'q': query}", Role::Transform, Needs::Anything),
     ("has(body.type) && body.type == 't' || true", Role::Filter, Needs::Anything),

@@ -1,6 +1,7 @@
-//! Start-up of `snaphook deliveries`, `replay`, `drop` and `send`: what a person asks of a server that runs.
+//! Start-up of `snaphook deliveries`, `endpoints`, `replay`, `drop` and `send`: what a person asks of a server that runs.
 
 mod client;
+mod endpoints;
 mod table;
 
 use std::{
@@ -12,11 +13,12 @@ use std::{
 
 use anyhow::Context as _;
 use form_urlencoded::Serializer;
-use hyper::header::HeaderValue;
+use hyper::header::{self, HeaderName, HeaderValue};
 use jiff::Timestamp;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use self::client::{AskError, Client};
+pub use self::endpoints::{Endpoints, endpoints};
 use super::{hooks::ADMIN_SOCKET, terminal};
 use crate::{
     delivery::message::MessageId,
@@ -115,6 +117,9 @@ pub struct Send {
     /// What the body is
     #[arg(long, value_name = "TYPE", default_value = "application/json")]
     content_type: HeaderValue,
+    /// A header that the sender would set; give it once for each
+    #[arg(long = "header", value_name = "NAME=VALUE", value_parser = header)]
+    headers: Vec<(HeaderName, HeaderValue)>,
     #[command(flatten)]
     server: Server,
 }
@@ -136,6 +141,19 @@ fn webhook(text: &str) -> Result<(String, String), &'static str> {
             Ok((namespace.to_owned(), name.to_owned()))
         }
         _ => Err("expected a namespace, a slash and a name"),
+    }
+}
+
+fn header(text: &str) -> Result<(HeaderName, HeaderValue), String> {
+    let (name, value) = text.split_once('=').ok_or("expected a name, = and a value")?;
+    let value = HeaderValue::try_from(value).map_err(|_| "a header's value has no line breaks and no controls")?;
+    let name = HeaderName::try_from(name).map_err(|_| format!("{name:?} is not the name of a header"))?;
+    match name {
+        header::CONTENT_TYPE => Err("use --content-type".to_owned()),
+        header::HOST | header::CONTENT_LENGTH | header::TRANSFER_ENCODING | header::CONNECTION => {
+            Err(format!("{name} belongs to HTTP itself"))
+        }
+        name => Ok((name, value)),
     }
 }
 
@@ -240,7 +258,9 @@ pub fn send(args: &Send) -> anyhow::Result<ExitCode> {
     let client = Client::new(&args.server.socket);
     let (namespace, name) = &args.webhook;
     let path = format!("{}/messages", path_of(namespace, name));
-    let sent = client.post_body(&path, args.content_type.clone(), body(&args.data)?.into());
+    let content_type = (header::CONTENT_TYPE, args.content_type.clone());
+    let headers = args.headers.iter().cloned().chain([content_type]).collect();
+    let sent = client.post_body(&path, headers, body(&args.data)?.into());
     let Sent { outcome, ids } = wait(sent)??;
     let ids = terminal::line(&ids.join(" "));
     print(&match outcome {
@@ -285,6 +305,25 @@ mod tests {
         assert_eq!(webhook("demo/alerts"), Ok(("demo".to_owned(), "alerts".to_owned())));
         for bad in ["", "alerts", "/alerts", "demo/", "a/b/c"] {
             assert!(webhook(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_header_is_a_name_and_a_value() {
+        let (name, value) = header("X-GitHub-Event=push=x").unwrap();
+        assert_eq!((name.as_str(), value.to_str().unwrap()), ("x-github-event", "push=x"));
+        assert!(header("x=").unwrap().1.is_empty());
+        for (bad, problem) in [
+            ("x", "="),
+            ("=x", "name"),
+            ("a b=x", "name"),
+            ("a=\n", "line break"),
+            ("Content-Type=text/plain", "--content-type"),
+            ("host=x", "HTTP"),
+            ("content-length=1", "HTTP"),
+        ] {
+            let error = header(bad).unwrap_err();
+            assert!(error.contains(problem), "{bad:?}: {error}");
         }
     }
 

@@ -28,13 +28,13 @@ pub struct HookArgs {
     /// Directory of the queue, on a volume of its own: what was acknowledged lies there until it is delivered
     #[arg(long, value_name = "DIR", default_value = "/var/lib/snaphook/queue")]
     queue: PathBuf,
-    /// The Unix socket that `snaphook deliveries`, `replay`, `drop` and `send` talk to, for this user alone
+    /// The Unix socket that `snaphook deliveries`, `endpoints`, `replay`, `drop` and `send` talk to, for this user alone
     #[arg(long, value_name = "PATH", env = "SNAPHOOK_ADMIN_SOCKET", default_value = ADMIN_SOCKET)]
     admin_socket: PathBuf,
     /// Receivers that are allowed although they are not on the public internet: 10.0.0.0/8, 10.1.2.3 or 10.1.2.3:8080
     #[arg(long, value_name = "NETWORK|ADDR[:PORT]", value_delimiter = ',')]
     allow_egress: Vec<Exception>,
-    /// Certificate authorities, in PEM, that receivers may have besides those that the system trusts
+    /// Certificate authorities, in PEM, that receivers may have besides those that the system trusts; read again when it changes
     #[arg(long, value_name = "FILE")]
     egress_ca: Option<PathBuf>,
 }
@@ -43,6 +43,7 @@ pub struct HookArgs {
 pub struct Hooks {
     queue: Arc<Embedded>,
     egress: Egress,
+    tls: Tls,
     socket: Option<AdminSocket>,
 }
 
@@ -68,11 +69,12 @@ impl Hooks {
         guard: Guard,
         authorities: Option<&Path>,
     ) -> anyhow::Result<Self> {
-        let egress = Egress::new(guard, Resolver::system()?, Tls::new(authorities)?);
+        let tls = Tls::new(authorities)?;
+        let egress = Egress::new(guard, Resolver::system()?, tls.clone());
         let queue = Embedded::open(directory, Retention::default()).await?;
         // After the queue: who holds its lock may clear away what a predecessor left.
         let socket = socket.map(AdminSocket::bind).transpose()?;
-        Ok(Self { queue: Arc::new(queue), egress, socket })
+        Ok(Self { queue: Arc::new(queue), egress, tls, socket })
     }
 
     /// Where posts are stored.
@@ -92,6 +94,7 @@ impl Hooks {
         tokio::select! {
             () = Worker::new(self.queue.clone(), store, self.egress, metrics).run(stop) => {}
             () = administer => {}
+            () = self.tls.follow() => {}
         }
         self.queue.close().await;
     }

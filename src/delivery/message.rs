@@ -15,8 +15,6 @@ use crate::record::Source;
 pub const LOGGED_ATTEMPTS: usize = 8;
 /// The most characters of a reason or an outcome that are kept.
 const LONGEST_LABEL: usize = 160;
-/// Headers that never get into the queue, wherever they come from: they are how callers prove who they are.
-const CREDENTIALS: [&str; 3] = ["authorization", "proxy-authorization", "cookie"];
 
 /// The `Webhook` that a message came in by. One deleted and made anew under the same name is another one.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -54,9 +52,6 @@ pub struct NewMessage {
 }
 
 /// What is sent on.
-///
-/// # Guarantees
-/// Headers that are credentials of the sender are not in it: see [`Self::new`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Content {
     headers: Vec<Header>,
@@ -76,11 +71,9 @@ impl Content {
     /// Headers that go through, the content type among them, and the body.
     ///
     /// # Caveats
-    /// `Authorization`, `Proxy-Authorization` and `Cookie` are left out here, as the last of several defences. Credentials
-    /// of other names must be gone already.
+    /// The sender's credentials must be gone already: the handler drops them ([`crate::inbound::handler`]).
     #[must_use]
-    pub fn new(mut headers: Vec<Header>, body: Bytes) -> Self {
-        headers.retain(|header| !CREDENTIALS.iter().any(|name| header.name.eq_ignore_ascii_case(name)));
+    pub fn new(headers: Vec<Header>, body: Bytes) -> Self {
         Self { headers, body }
     }
 
@@ -266,15 +259,6 @@ impl Message {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn credentials_of_the_sender_do_not_get_in() {
-        let header = |name: &str| Header { name: name.into(), value: Bytes::from_static(b"value") };
-        let names = ["Content-Type", "AUTHORIZATION", "cookie", "Proxy-Authorization", "X-Cookie"];
-        let content = Content::new(names.map(header).into(), Bytes::new());
-        let kept: Vec<&str> = content.headers().iter().map(|header| &*header.name).collect();
-        assert_eq!(kept, ["Content-Type", "X-Cookie"]);
-    }
 
     #[test]
     fn labels_are_cut_between_characters() {

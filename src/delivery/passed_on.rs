@@ -6,56 +6,23 @@ use hyper::{
 };
 
 use super::inject::{folded, reserved};
-use crate::record::endpoint::Verification;
 
-/// What senders prove themselves with. It is meant for this server, not for the receiver, whatever the endpoint verifies now: a
-/// stored message may be older than the last edit.
-const CREDENTIALS: [&str; 16] = [
-    "api-key",
-    "apikey",
-    "authorization",
-    "stripe-signature",
-    "svix-signature",
-    "x-access-token",
-    "x-amz-security-token",
-    "x-api-key",
-    "x-auth-token",
-    "x-gitlab-token",
-    "x-hub-signature",
-    "x-hub-signature-256",
-    "x-shopify-hmac-sha256",
-    "x-slack-signature",
-    "x-twilio-signature",
-    "x-zm-signature",
-];
-
-/// The sender's headers without those for this hop alone (RFC 9110, section 7.6.1), those about the way here, those that say how long
-/// the body is and for whom, and the sender's credentials.
-///
-/// Used when a message is stored, so that no credential gets into the queue, and again for each call.
+/// The sender's headers without those for this hop alone (RFC 9110, section 7.6.1), those about the way here, and those that say how
+/// long the body is and for whom. For messages that are to be stored: the sender's credentials are gone by then, as the handler drops
+/// them.
 #[must_use]
-pub fn passed_on(sender: &HeaderMap, verification: &Verification) -> HeaderMap {
-    let dropped = dropped_here(sender, verification);
+pub fn passed_on(sender: &HeaderMap) -> HeaderMap {
+    let connection = sender.get_all(CONNECTION).iter().filter_map(|value| HeaderValue::to_str(value).ok());
+    let named: Vec<_> = connection.flat_map(|value| value.split(',')).map(|name| folded(name.trim())).collect();
     let goes_on = |name: &str| {
         let name = folded(name);
-        !is_of_this_hop(&name) && !CREDENTIALS.contains(&name.as_str()) && !dropped.contains(&name)
+        !is_of_this_hop(&name) && !named.contains(&name)
     };
     sender
         .iter()
         .filter(|(name, _)| goes_on(name.as_str()))
         .map(|(name, value)| (name.clone(), value.clone()))
         .collect()
-}
-
-/// Names that only this request or this endpoint knows to be no business of the receiver.
-fn dropped_here(sender: &HeaderMap, verification: &Verification) -> Vec<String> {
-    let connection = sender.get_all(CONNECTION).iter().filter_map(|value| HeaderValue::to_str(value).ok());
-    let named = connection.flat_map(|value| value.split(',')).map(|name| folded(name.trim()));
-    let signature = match verification {
-        Verification::Hmac(hmac) => Some(folded(&hmac.header)),
-        _ => None,
-    };
-    named.chain(signature).collect()
 }
 
 /// What users may not set either, but for what describes the body itself.
@@ -72,21 +39,14 @@ mod tests {
     use hyper::header::HeaderName;
 
     use super::*;
-    use crate::record::endpoint::{Hmac, HmacAlgorithm, HmacEncoding};
 
-    fn passed(headers: &[(&str, &str)], verification: &Verification) -> Vec<String> {
+    fn passed(headers: &[(&str, &str)]) -> Vec<String> {
         let mut map = HeaderMap::new();
         for (name, value) in headers {
             map.append(name.parse::<HeaderName>().unwrap(), value.parse().unwrap());
         }
-        let passed = passed_on(&map, verification);
+        let passed = passed_on(&map);
         passed.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect()
-    }
-
-    fn gone(names: &[&str], verification: &Verification) {
-        for name in names {
-            assert_eq!(passed(&[(name, "x")], verification), [""; 0], "{name}");
-        }
     }
 
     #[test]
@@ -100,7 +60,7 @@ mod tests {
             ("x-twice", "2"),
         ];
         let lines: Vec<_> = headers.iter().map(|(name, value)| format!("{name}: {value}")).collect();
-        assert_eq!(passed(&headers, &Verification::None), lines);
+        assert_eq!(passed(&headers), lines);
     }
 
     #[test]
@@ -126,8 +86,12 @@ mod tests {
             "Accept-Encoding",
             "User-Agent",
             "webhook-id",
+            "Cookie",
+            "Set-Cookie",
         ];
-        gone(&names, &Verification::None);
+        for name in names {
+            assert_eq!(passed(&[(name, "x")]), [""; 0], "{name}");
+        }
     }
 
     #[test]
@@ -139,37 +103,6 @@ mod tests {
             ("x-other", "2"),
             ("x-stays", "3"),
         ];
-        assert_eq!(passed(&headers, &Verification::None), ["x-stays: 3"]);
-    }
-
-    #[test]
-    fn credentials_and_signatures_of_the_sender_do_not() {
-        let names = [
-            "Authorization",
-            "Cookie",
-            "Set-Cookie",
-            "X-Api-Key",
-            "x_api_key",
-            "X-Hub-Signature",
-            "X-Hub-Signature-256",
-            "X-Gitlab-Token",
-            "Stripe-Signature",
-            "X-Slack-Signature",
-            "X-Shopify-Hmac-Sha256",
-            "webhook-signature",
-        ];
-        gone(&names, &Verification::GitHub);
-        let hmac = Hmac {
-            header: "X-Our-Signature".to_owned(),
-            algorithm: HmacAlgorithm::SHA256,
-            encoding: HmacEncoding::Hex,
-            prefix: String::new(),
-            signed_content: "{body}".to_owned(),
-            timestamp_header: None,
-            id_header: None,
-            tolerance_seconds: 300,
-        };
-        gone(&["x-our-signature"], &Verification::Hmac(hmac));
-        assert_eq!(passed(&[("x-our-signature", "x")], &Verification::GitHub), ["x-our-signature: x"]);
+        assert_eq!(passed(&headers), ["x-stays: 3"]);
     }
 }

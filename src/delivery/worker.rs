@@ -33,11 +33,16 @@ use self::{
 use super::{
     attempt::{self, Auth, Outgoing, prepare, settle},
     egress::Egress,
-    message::{Attempt, EndpointRef, Label},
+    message::{Attempt, EndpointRef, Label, MessageId},
     queue::{Claimed, Outcome, Queue, Settled, Settlement, Unavailable},
-    verdict::{DeadReason, Verdict},
+    verdict::{self, DeadReason, FailureKind, Verdict},
 };
-use crate::{inbound::Endpoint, record::InjectionRecord, store::Store, telemetry::metrics::hooks::Hooks};
+use crate::{
+    inbound::{Endpoint, trace},
+    record::{EndpointRecord, InjectionRecord},
+    store::Store,
+    telemetry::metrics::hooks::Hooks,
+};
 
 /// Calls of all endpoints at once.
 const MAX_CALLS: usize = 1024;
@@ -84,6 +89,8 @@ struct State {
 struct Called {
     endpoint: EndpointRef,
     settlement: Settlement,
+    /// It was the time limit that ended the call.
+    late: bool,
     /// What it was prepared from.
     records: Seen,
     /// Why it ended undelivered.
@@ -154,7 +161,7 @@ impl Worker {
     fn fill(&self, state: &mut State) {
         let snapshot = self.store.load_full();
         let now = Instant::now();
-        while state.calls.len() < MAX_CALLS
+        while let free @ 1.. = MAX_CALLS.saturating_sub(state.calls.len())
             && let Some(turn) = state.turns.pop_front()
         {
             let Some(lane) = state.lanes.get_mut(&turn) else { continue };
@@ -165,7 +172,7 @@ impl Worker {
                 lane.let_go();
                 continue;
             };
-            let begun = lane.begin(endpoint, now);
+            let begun = lane.begin(endpoint, now, free);
             if lane.wants_more() {
                 state.fetches.push(self.fetch(turn.clone(), lane.fetching()));
             }
@@ -178,6 +185,7 @@ impl Worker {
                 state.give_turn(&turn);
             }
         }
+        self.metrics.calling(state.calls.len());
         self.hand_over(state);
     }
 
@@ -213,19 +221,21 @@ impl Worker {
                 headers: headers(&content),
                 body: content.body().clone(),
             };
-            let prepared = prepare(endpoint.record(), credential.as_deref(), &outgoing, Timestamp::now());
-            let (attempt, verdict) = match prepared {
-                Err(verdict) => (None, verdict),
+            let trace_id: Option<Box<str>> = trace::trace_id(&outgoing.headers).map(Box::from);
+            let prepared = prepare(endpoint.record(), credential.as_deref(), outgoing, Timestamp::now());
+            let (attempt, verdict, late) = match prepared {
+                Err(verdict) => (None, verdict, false),
                 Ok(prepared) => {
                     let sent = egress.send(prepared).await;
                     let attempt::Settled { verdict, attempt } = settle(&sent, Timestamp::now(), rand::random());
                     metrics.call(attempt.duration, attempt.outcome.as_str());
-                    (Some(noted(&attempt)), verdict)
+                    (Some(noted(&attempt)), verdict, is_late(&attempt, endpoint.record()))
                 }
             };
+            log(&turn, message.id, trace_id.as_deref(), attempt.as_ref(), &verdict);
             let dead = if let Verdict::DeadLetter(reason) = verdict { Some(reason) } else { None };
             let settlement = Settlement { claim, attempt, outcome: outcome(verdict, &metrics) };
-            Called { endpoint: turn, settlement, records: (endpoint, credential), dead }
+            Called { endpoint: turn, settlement, late, records: (endpoint, credential), dead }
         }
         .boxed()
     }
@@ -237,7 +247,7 @@ impl Worker {
         }
         let count = state.settlements.len().min(MAX_SETTLEMENTS);
         let (mut settlements, mut dead_letters) = (Vec::with_capacity(count), Vec::with_capacity(count));
-        for Called { endpoint, settlement, records, dead } in state.settlements.drain(..count) {
+        for Called { endpoint, settlement, late: _, records, dead } in state.settlements.drain(..count) {
             dead_letters.push(dead);
             if settlement.outcome == Outcome::Hold {
                 state.holds.push((endpoint, records));
@@ -320,10 +330,10 @@ impl State {
     }
 
     fn called(&mut self, called: Called) {
-        let endpoint = called.endpoint.clone();
+        let (endpoint, late) = (called.endpoint.clone(), called.late);
         self.settlements.push(called);
         if let Some(lane) = self.lanes.get_mut(&endpoint) {
-            lane.ended();
+            lane.ended(late);
         }
         self.give_turn(&endpoint);
     }
@@ -384,12 +394,38 @@ fn headers(content: &super::message::Content) -> HeaderMap {
     headers
 }
 
+/// Whether a receiver held a call for as long as it could, by answering nothing or a byte now and then.
+fn is_late(attempt: &attempt::Attempt, record: &EndpointRecord) -> bool {
+    let limit = Duration::from_secs(record.delivery.timeout_seconds.max(1).into());
+    attempt.outcome == verdict::Outcome::Failed(FailureKind::TimedOut) || attempt.duration >= limit
+}
+
 /// What is kept of a call, for the delivery list.
 fn noted(attempt: &attempt::Attempt) -> Attempt {
     let auth = if attempt.auth == Auth::Missing { " (No Auth)" } else { "" };
     let failure = attempt.failure.as_deref().map(|text| format!(": {text}")).unwrap_or_default();
     let outcome = Label::from(format!("{}{auth}{failure}", attempt.outcome.as_str()).as_str());
     Attempt { at: attempt.at, outcome, status: attempt.status }
+}
+
+/// A line for each call would be too many by default: those that ended for good and undelivered are what an operator looks for.
+fn log(turn: &EndpointRef, message: MessageId, trace_id: Option<&str>, attempt: Option<&Attempt>, verdict: &Verdict) {
+    let EndpointRef { namespace, name: webhook, uid: _ } = turn;
+    let (namespace, webhook) = (&**namespace, &**webhook);
+    let status = attempt.and_then(|attempt| attempt.status);
+    match verdict {
+        Verdict::Delivered => tracing::debug!(namespace, webhook, %message, trace_id, status, "delivered"),
+        Verdict::RetryAt(at) => {
+            tracing::debug!(namespace, webhook, %message, trace_id, status, %at, "not delivered: to be tried again");
+        }
+        Verdict::Hold(reason) => {
+            tracing::debug!(namespace, webhook, %message, trace_id, reason = reason.as_str(), "held");
+        }
+        Verdict::DeadLetter(reason) => {
+            let reason = reason.as_str();
+            tracing::warn!(namespace, webhook, %message, trace_id, status, reason, "a message is a dead letter");
+        }
+    }
 }
 
 fn outcome(verdict: Verdict, metrics: &Hooks) -> Outcome {

@@ -28,6 +28,9 @@ use crate::{
 /// Where endpoints are, as axum writes it.
 pub(super) const PATH: &str = "/hooks/{id}";
 
+/// The metric's outcome of what an operator sent, where it is stored.
+const SENT: &str = "sent";
+
 /// What the route needs.
 #[derive(Clone)]
 pub(super) struct Hooks {
@@ -106,6 +109,22 @@ impl Hooks {
 
 /// Takes what an operator sends to try an endpoint: as a post whose sender needs no proof, and that counts for no rate.
 pub(super) async fn take_unverified(
+    intake: &Intake,
+    endpoint: Arc<Endpoint>,
+    request: Request,
+    now: Timestamp,
+) -> Result<Answer, Answer> {
+    let started = Instant::now();
+    let answer = read_and_take(intake, endpoint, request, now).await;
+    let outcome = match &answer {
+        Ok(Answer::Stored(_)) => SENT,
+        Ok(answer) | Err(answer) => answer.outcome(),
+    };
+    intake.metrics().post(started.elapsed(), outcome);
+    answer
+}
+
+async fn read_and_take(
     intake: &Intake,
     endpoint: Arc<Endpoint>,
     request: Request,

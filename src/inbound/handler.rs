@@ -53,12 +53,12 @@ use bytes::Bytes;
 use self::{
     budget::Budget,
     check::VARIABLES,
-    evaluation::Evaluation,
+    evaluation::Scope,
     expression::Expression,
     pattern::{Pattern, Patterns},
     posted::Posted,
 };
-use crate::record::endpoint as record;
+use crate::{inbound::trace, record::endpoint as record};
 
 pub use self::{
     error::{Field, HandlerError, Problem},
@@ -114,9 +114,14 @@ impl Handler {
         let posted = posted::read(self.type_, incoming)?;
         let passed = Arc::new(self.passed(incoming.headers));
         let budget = Budget::new();
-        let one = |posted: &Posted<'_>| {
-            let result = self.evaluate(incoming, posted, &budget);
-            event(posted, result, &passed)
+        let scope = self.has_expressions().then(|| self.scope(incoming, &budget)).transpose();
+        let one = |posted| {
+            let made = match &scope {
+                Ok(Some(scope)) => self.evaluate(scope, posted),
+                Ok(None) => Ok(Some(Made::default())),
+                Err(failure) => Err(failure.clone()),
+            };
+            event(posted, made, &passed)
         };
         Ok(Outcome { events: posted.iter().map(one).collect() })
     }
@@ -124,16 +129,20 @@ impl Handler {
     /// Headers that go to the receiver.
     fn passed(&self, headers: &HeaderMap) -> HeaderMap {
         let own = |name: &HeaderName| [header::CONTENT_TYPE, header::CONTENT_LENGTH].contains(name);
-        let passed = headers.iter().filter(|(name, _)| !own(name) && !incoming::is_credential(name, &self.hidden));
+        let is_traced = trace::trace_id(headers).is_some();
+        let stays =
+            |name| own(name) || incoming::is_credential(name, &self.hidden) || !is_traced && trace::is_about(name);
+        let passed = headers.iter().filter(|(name, _)| !stays(name));
         passed.map(|(name, value)| (name.clone(), value.clone())).collect()
     }
 
+    fn scope<'v>(&self, incoming: &Incoming<'v>, budget: &'v Budget) -> Result<Scope<'v>, Failure> {
+        Scope::new(incoming, self.reads(), &self.hidden, &self.patterns, budget)
+    }
+
     /// Runs the expressions. None: the filter says no.
-    fn evaluate(&self, incoming: &Incoming<'_>, posted: &Posted<'_>, budget: &Budget) -> Result<Option<Made>, Failure> {
-        if self.expressions().next().is_none() {
-            return Ok(Some(Made { body: None, key: None }));
-        }
-        let evaluation = Evaluation::new(incoming, posted, self.reads(), &self.hidden, &self.patterns, budget)?;
+    fn evaluate<'v>(&self, scope: &Scope<'v>, posted: &'v Posted<'_>) -> Result<Option<Made>, Failure> {
+        let evaluation = scope.over(posted)?;
         if let Some(filter) = &self.filter
             && !evaluation.result(Field::Filter, filter, output::verdict)?
         {
@@ -183,7 +192,10 @@ fn event(posted: &Posted<'_>, result: Result<Option<Made>, Failure>, passed: &Ar
     let (body, content_type, headers) = match made.body {
         Some(body) => {
             let json = HeaderValue::from_static("application/json");
-            (body, Some(json), Arc::new(posted.attributes.clone()))
+            let mut headers = posted.attributes.clone();
+            let about_trace = passed.iter().filter(|(name, _)| trace::is_about(name));
+            headers.extend(about_trace.map(|(name, value)| (name.clone(), value.clone())));
+            (body, Some(json), Arc::new(headers))
         }
         None => (posted.raw.clone(), posted.content_type.clone(), Arc::clone(passed)),
     };

@@ -98,10 +98,36 @@ fn what_is_sent_goes_through_the_handler() {
 }
 
 #[test]
-fn what_is_sent_has_the_content_type_that_is_given() {
+fn what_is_sent_has_the_headers_that_are_given_and_counts_as_sent() {
     let site = Site::start();
-    let out = site.run(&["send", "demo/alerts", "--data", "-h", "--content-type", "text/plain; charset=utf-8"]).ok();
-    site.wait_state(out.split(' ').next().unwrap(), "delivered");
+    let given = ["--content-type", "text/plain; charset=utf-8", "--header", "X-Event=push=1", "--header", "X-Two="];
+    let out = site.run(&[&["send", "demo/alerts", "--data", "-h"], &given[..]].concat()).ok();
+    let id = out.split(' ').next().unwrap();
+    site.wait_state(id, "delivered");
     let call = &site.receiver.calls()[0];
     assert_eq!((&*call.body, &*call.content_type), ("-h", "text/plain; charset=utf-8"));
+    let headers = &site.show(id, &["--body"])["content"]["headers"];
+    for header in [json!(["x-event", "push=1"]), json!(["x-two", ""])] {
+        assert!(headers.as_array().unwrap().contains(&header), "{header} in {headers}");
+    }
+    let refused = site.run(&["send", "demo/alerts", "--header", "Content-Type=a/b"]).fails(2);
+    assert!(refused.contains("--content-type"), "{refused}");
+    let metrics = site.probe("/metrics");
+    assert!(metrics.contains("snaphook_hook_posts_total{outcome=\"sent\"} 1\n"), "{metrics}");
+}
+
+#[test]
+fn how_much_there_is_of_a_webhook_is_listed_also_when_it_is_gone() {
+    let site = Site::start();
+    assert_eq!(site.run(&["endpoints"]).ok(), "No messages.\n");
+    site.send_until("12345", "delivered");
+    site.receiver.answer(422);
+    (0..2).for_each(|number: u8| drop(site.send_until(&number.to_string(), "dead-letter")));
+    let json: serde_json::Value = serde_json::from_str(&site.run(&["endpoints", "-o", "json"]).ok()).unwrap();
+    let one = &json["endpoints"][0];
+    assert_eq!((&one["served"], &one["deadLetters"]), (&json!(true), &json!({"messages": 2, "bytes": 2})), "{json}");
+    assert_eq!((&one["queued"]["messages"], &one["delivered"]["bytes"]), (&json!(0), &json!(5)), "{json}");
+    site.delete();
+    site.wait_until("gone", || site.run(&["endpoints", "-n", "demo"]).ok().contains("demo/alerts (gone)"));
+    assert_eq!(site.run(&["endpoints", "-n", "other"]).ok(), "No messages.\n");
 }

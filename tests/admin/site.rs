@@ -148,20 +148,30 @@ impl Site {
 
     /// Posts as GitHub does, with more than it should.
     pub(crate) fn post(&self, headers: &[(&str, &str)]) -> String {
-        let log = self.log();
-        let public = log.split_whitespace().find_map(|word| word.strip_prefix("public=")).unwrap();
-        let mut stream = TcpStream::connect(public.parse::<SocketAddr>().unwrap()).unwrap();
         let headers: Vec<String> = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
         let headers = headers.concat();
         let head = format!("POST /hooks/{URL_ID} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n{headers}");
         let length = SIGNED.len();
-        write!(stream, "{head}X-Hub-Signature-256: sha256={SIGNATURE}\r\nContent-Length: {length}\r\n\r\n{SIGNED}")
-            .unwrap();
+        let signature = format!("X-Hub-Signature-256: sha256={SIGNATURE}\r\nContent-Length: {length}");
+        let body: Value =
+            serde_json::from_str(&self.ask("public", &format!("{head}{signature}\r\n\r\n{SIGNED}"))).unwrap();
+        body["id"].as_str().unwrap().to_owned()
+    }
+
+    pub(crate) fn probe(&self, path: &str) -> String {
+        self.ask("probes", &format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n"))
+    }
+
+    /// The body of the answer of one of the server's listeners.
+    fn ask(&self, listener: &str, request: &str) -> String {
+        let log = self.log();
+        let address = log.split_whitespace().find_map(|word| word.strip_prefix(listener)?.strip_prefix('=')).unwrap();
+        let mut stream = TcpStream::connect(address.parse::<SocketAddr>().unwrap()).unwrap();
+        stream.write_all(request.as_bytes()).unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
-        let body: Value = serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap();
-        body["id"].as_str().unwrap().to_owned()
+        answer.split_once("\r\n\r\n").unwrap().1.to_owned()
     }
 
     pub(crate) fn wait_until(&self, what: &str, mut reached: impl FnMut() -> bool) {

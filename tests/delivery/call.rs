@@ -87,7 +87,7 @@ pub(crate) fn outgoing(headers: &[(&'static str, &'static str)]) -> Outgoing {
 }
 
 pub(crate) fn prepared(endpoint: &EndpointRecord, credential: Option<&InjectionRecord>) -> Prepared {
-    prepare(endpoint, credential, &outgoing(&[("content-type", "application/json")]), now()).unwrap()
+    prepare(endpoint, credential, outgoing(&[("content-type", "application/json")]), now()).unwrap()
 }
 
 /// A resolver that knows what `/etc/hosts` knows.

@@ -74,8 +74,9 @@ async fn call(address: std::net::SocketAddr, url: &str, record: &InjectionRecord
     let mut message = outgoing(&[("x-sender", "canary-configured")]);
     message.body = "canary-body".into();
     let (endpoint, egress) = (loaded(url), egress_to(&[address]));
-    let prepared = prepare(&endpoint, Some(record), &message, now()).unwrap();
-    let before = format!("{record:?} {message:?} {prepared:?}");
+    let shown = format!("{record:?} {message:?}");
+    let prepared = prepare(&endpoint, Some(record), message, now()).unwrap();
+    let before = format!("{shown} {prepared:?}");
     let sent = send(&egress, prepared).await;
     let said = format!("{before} {sent:?} {:?} {:?}", sent.answer, settle(&sent, now(), 0.5));
     (said, sent)

@@ -41,7 +41,7 @@ async fn refuses(egress: &Egress, port: u16, canonical: &[&str], spellings: &[&s
         assert_eq!(failure.kind, FailureKind::EgressDenied, "{host}: {}", failure.detail);
     }
     for host in spellings {
-        let verdict = prepare(&url(host), None, &outgoing(&[]), now()).err();
+        let verdict = prepare(&url(host), None, outgoing(&[]), now()).err();
         assert_eq!(verdict, Some(Verdict::Hold(HoldReason::TargetInvalid)), "{host}");
     }
 }

@@ -1,6 +1,11 @@
 //! TLS to receivers: whom they are trusted to be.
 
-use std::{env, fs, path::PathBuf, sync::Arc};
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use snaphook::delivery::{
@@ -14,7 +19,7 @@ use tokio_rustls::rustls::{
 };
 
 use crate::{
-    call::{answer, endpoint, failure},
+    call::{answer, endpoint, failure, prepared, send},
     name_server::NameServer,
     receiver::{OK, Receiver},
 };
@@ -107,6 +112,40 @@ async fn a_receiver_of_an_unknown_authority_gets_nothing() {
         assert_eq!(failure.kind, FailureKind::TlsFailed, "{}", failure.detail);
     }
     assert_eq!(receiver.received().len(), 0);
+}
+
+#[tokio::test]
+async fn an_authority_that_is_replaced_counts_from_then_on() {
+    let (old, new) = (Authority::new("old"), Authority::new("new"));
+    let receivers = [&old, &new].map(|authority| authority.receiver("hooks.example.net"));
+    let tls = Tls::new(Some(&old.file)).unwrap();
+    let following = tokio::spawn({
+        let tls = tls.clone();
+        async move { tls.follow().await }
+    });
+    // Each call on a connection of its own, as each has an egress of its own.
+    let trusts = async |receiver: &Receiver| {
+        let endpoint = endpoint(url("hooks.example.net", receiver), |_| {});
+        send(&egress(receiver, tls.clone()), prepared(&endpoint, None)).await.answer.is_ok()
+    };
+    assert!(trusts(&receivers[0]).await && !trusts(&receivers[1]).await);
+    replace(&old.file, "no certificate");
+    replace(&old.file, &new.issuer.pem());
+    let started = Instant::now();
+    while !trusts(&receivers[1]).await {
+        assert!(started.elapsed() < Duration::from_mins(1), "the new one never counts");
+    }
+    assert!(!trusts(&receivers[0]).await, "the old one still counts");
+    replace(&old.file, "no certificate");
+    assert!(trusts(&receivers[1]).await, "a mistake changes nothing");
+    following.abort();
+}
+
+/// At once, as the kubelet does it.
+fn replace(file: &Path, content: &str) {
+    let new = file.with_extension("next");
+    fs::write(&new, content).unwrap();
+    fs::rename(new, file).unwrap();
 }
 
 #[tokio::test]

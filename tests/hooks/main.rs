@@ -6,12 +6,14 @@
 mod answers;
 mod canary;
 mod credentials;
+mod dead_receivers;
 mod deliveries;
 mod hooks;
 mod kills;
 mod limits;
 mod order;
 mod senders;
+mod trace;
 
 #[path = "../server/realm.rs"]
 #[allow(dead_code, reason = "shared with the tests of the token server")]

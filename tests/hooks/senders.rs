@@ -37,6 +37,39 @@ fn the_example_of_github_is_taken() {
 }
 
 #[test]
+fn what_is_no_business_of_the_receiver_stays_behind() {
+    let (hooks, receiver) = (Hooks::start(), Receiver::answering(OK));
+    hooks.endpoint(&verified("repo", &receiver.url("/"), Verification::GitHub));
+    let behind = [
+        ("Authorization", "Bearer x"),
+        ("X-Api-Key", "x"),
+        ("x_api_key", "x"),
+        ("apikey", "x"),
+        ("X-Gitlab-Token", "x"),
+        ("Cookie", "x=y"),
+        ("Via", "1.1 x"),
+        ("X-Forwarded-For", "192.0.2.1"),
+        ("Accept-Encoding", "gzip"),
+        ("User-Agent", "GitHub-Hookshot/1"),
+        ("webhook-id", "x"),
+        ("TE", "trailers"),
+        ("Connection", "keep-alive, X-Hop"),
+        ("X-Hop", "x"),
+    ];
+    let github = github("repo", "one", "{}").header("X-Kept", "1").header("x-kept", "2");
+    hooks.stored(&behind.iter().fold(github, |request, (name, value)| request.header(name, value)));
+    let received = hooks.received(&receiver, 1).remove(0);
+    let mut names: Vec<_> = received.headers.iter().filter_map(|line| line.split(':').next()).collect();
+    names.sort_unstable();
+    let described = ["content-length", "content-type", "host", "user-agent"];
+    let others = ["accept-encoding", "webhook-id", "x-github-delivery", "x-kept", "x-kept"];
+    let mut expected = [&described[..], &others[..]].concat();
+    expected.sort_unstable();
+    assert_eq!(names, expected, "{received:?}");
+    assert!(!received.echo().contains("GitHub-Hookshot"), "{received:?}");
+}
+
+#[test]
 fn who_does_not_prove_himself_learns_nothing_and_stores_nothing() {
     let (mut hooks, receiver) = (Hooks::start(), Receiver::answering(OK));
     hooks.endpoint(&verified("repo", &receiver.url("/"), Verification::GitHub));

@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use bytes::Bytes;
 use futures::future::join;
 use http_body_util::{BodyExt as _, Full};
-use hyper::{Method, Request, StatusCode, client::conn::http1, header};
+use hyper::{HeaderMap, Method, Request, StatusCode, client::conn::http1, header};
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
@@ -65,10 +65,13 @@ impl Client {
     pub(super) async fn post_body<T: DeserializeOwned>(
         &self,
         path: &str,
-        content_type: header::HeaderValue,
+        headers: HeaderMap,
         body: Bytes,
     ) -> Result<T, AskError> {
-        let request = Request::builder().method(Method::POST).header(header::CONTENT_TYPE, content_type);
+        let mut request = Request::builder().method(Method::POST);
+        if let Some(all) = request.headers_mut() {
+            *all = headers;
+        }
         self.ask(request, path, body).await
     }
 

@@ -124,7 +124,7 @@ fn add_content(text: &mut String, Content { headers, body }: &Content) {
 }
 
 /// From one time to another, in the largest unit that fits.
-fn span(from: Timestamp, to: Timestamp) -> String {
+pub(super) fn span(from: Timestamp, to: Timestamp) -> String {
     let seconds = to.duration_since(from).as_secs().max(0);
     match seconds {
         ..120 => format!("{seconds}s"),

@@ -18,7 +18,7 @@ use super::{Auth, Outgoing, mask::Mask};
 use crate::{
     delivery::{
         egress::Receiver,
-        inject, passed_on,
+        inject,
         retry::Standing,
         sign, target,
         verdict::{DeadReason, HoldReason, Verdict},
@@ -80,17 +80,18 @@ impl Prepared {
 pub fn prepare(
     endpoint: &EndpointRecord,
     credential: Option<&InjectionRecord>,
-    outgoing: &Outgoing,
+    outgoing: Outgoing,
     now: Timestamp,
 ) -> Result<Prepared, Verdict> {
     let delivery = &endpoint.delivery;
-    let standing = standing(delivery, outgoing);
+    let Outgoing { id, accepted_at, attempts, headers, body } = outgoing;
+    let standing = standing(delivery, accepted_at, attempts);
     if let Some(reason) = standing.ended(now) {
         return Err(Verdict::DeadLetter(reason));
     }
     let Place { receiver, mut url, host } = place(&delivery.target).map_err(Verdict::Hold)?;
     let (credential, auth) = chosen(endpoint, credential)?;
-    let mut headers = headers(endpoint, outgoing, now).map_err(Verdict::Hold)?;
+    let mut headers = completed(headers, delivery, &id, &body, now).map_err(Verdict::Hold)?;
     let mask = mask(delivery, credential, &url, &headers);
     if let Some(record) = credential {
         inject::inject(record, &mut url, &mut headers).map_err(|_| Verdict::Hold(HoldReason::CredentialInvalid))?;
@@ -101,7 +102,7 @@ pub fn prepare(
         method: method(delivery.method),
         uri: Uri::try_from(url.as_str()).map_err(|_| Verdict::Hold(HoldReason::TargetInvalid))?,
         headers,
-        body: outgoing.body.clone(),
+        body,
         timeout: Duration::from_secs(delivery.timeout_seconds.max(1).into()),
         mask,
         terms: Terms {
@@ -112,10 +113,10 @@ pub fn prepare(
     })
 }
 
-fn standing(delivery: &Delivery, outgoing: &Outgoing) -> Standing {
+fn standing(delivery: &Delivery, accepted_at: Timestamp, attempts: u32) -> Standing {
     let life = SignedDuration::from_secs(delivery.expire_after_seconds.into());
-    let expires_at = outgoing.accepted_at.checked_add(life).ok();
-    Standing { attempts: outgoing.attempts, expires_at, retry: delivery.retry }
+    let expires_at = accepted_at.checked_add(life).ok();
+    Standing { attempts, expires_at, retry: delivery.retry }
 }
 
 /// Where a call goes, before its credential is added.
@@ -163,10 +164,15 @@ fn chosen<'a>(
 }
 
 /// All headers but the credential: the sender's, then the Webhook's, then ours.
-fn headers(endpoint: &EndpointRecord, outgoing: &Outgoing, now: Timestamp) -> Result<HeaderMap, HoldReason> {
-    let mut headers = passed_on(&outgoing.headers, &endpoint.verification);
+fn completed(
+    mut headers: HeaderMap,
+    delivery: &Delivery,
+    id: &str,
+    body: &[u8],
+    now: Timestamp,
+) -> Result<HeaderMap, HoldReason> {
     headers.insert(USER_AGENT, AGENT);
-    for (name, value) in &endpoint.delivery.headers {
+    for (name, value) in &delivery.headers {
         inject::set_header(&mut headers, name, value).map_err(|_| HoldReason::HeadersInvalid)?;
     }
     headers.insert(ACCEPT_ENCODING, NO_ENCODING);
@@ -175,10 +181,10 @@ fn headers(endpoint: &EndpointRecord, outgoing: &Outgoing, now: Timestamp) -> Re
         headers.insert(HeaderName::from_static(name), value);
         Ok(())
     };
-    set(sign::ID, &outgoing.id)?;
-    let secrets = &endpoint.delivery.signing_secrets;
+    set(sign::ID, id)?;
+    let secrets = &delivery.signing_secrets;
     if !secrets.is_empty() {
-        let signature = sign::sign(secrets, &outgoing.id, now, &outgoing.body);
+        let signature = sign::sign(secrets, id, now, body);
         set(sign::TIMESTAMP, &now.as_second().to_string())?;
         set(sign::SIGNATURE, &signature.map_err(|_| HoldReason::SigningSecretInvalid)?)?;
     }

@@ -1,11 +1,15 @@
-//! Flow 3: TLS to receivers, checked against the system's certificate authorities.
+//! Flow 3: TLS to receivers, checked against the system's certificate authorities and those in a file, which is read again when it
+//! changes.
 
 use std::{
+    future::pending,
     io,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
+use arc_swap::ArcSwap;
 use rustls_platform_verifier::Verifier;
 use tokio::net::TcpStream;
 use tokio_rustls::{
@@ -18,9 +22,26 @@ use tokio_rustls::{
     },
 };
 
-/// Checks receivers, and speaks TLS with them.
+use crate::file_watch::FileWatch;
+
+/// Some file systems report no change.
+const FALLBACK: Duration = Duration::from_mins(1);
+
+/// Checks receivers, and speaks TLS with them. Its copies are one.
 #[derive(Clone)]
-pub struct Tls(Option<TlsConnector>);
+pub struct Tls {
+    /// The file with further authorities.
+    more: Option<Arc<Path>>,
+    current: Arc<ArcSwap<Trust>>,
+}
+
+/// Who is trusted.
+struct Trust {
+    /// What is in the file.
+    more: Vec<CertificateDer<'static>>,
+    /// Absent: nobody, so no call over TLS can be made.
+    config: Option<Arc<ClientConfig>>,
+}
 
 /// Why receivers cannot be checked.
 #[derive(Debug, thiserror::Error)]
@@ -45,27 +66,62 @@ impl Tls {
     /// # Errors
     /// What is wrong with `more`.
     pub fn new(more: Option<&Path>) -> Result<Self, TlsError> {
-        let more = more.map(read).transpose()?.unwrap_or_default();
-        let (provider, given) = (Arc::new(aws_lc_rs::default_provider()), !more.is_empty());
-        let verifier = match Verifier::new_with_extra_roots(more, provider.clone()) {
+        let trust = Trust::of(more.map(read).transpose()?.unwrap_or_default())?;
+        Ok(Self { more: more.map(Arc::from), current: Arc::new(ArcSwap::from_pointee(trust)) })
+    }
+
+    /// Reads the file again whenever it changes, for ever. One that cannot be used leaves what was trusted before.
+    pub async fn follow(&self) {
+        let Some(file) = &self.more else { return pending().await };
+        let mut watch = FileWatch::files([file], FALLBACK);
+        loop {
+            self.reload(file);
+            watch.changed().await;
+        }
+    }
+
+    fn reload(&self, file: &Path) {
+        let trust = match read(file) {
+            Ok(more) if more == self.current.load().more => return,
+            Ok(more) => Trust::of(more),
+            Err(error) => Err(error),
+        };
+        match trust {
+            Ok(trust) => {
+                self.current.store(Arc::new(trust));
+                tracing::info!(file = %file.display(), "receivers are checked by new certificate authorities");
+            }
+            Err(error) => {
+                let cause = std::error::Error::source(&error).map(tracing::field::display);
+                tracing::error!(%error, cause, "the new certificate authorities cannot be used, those before stay");
+            }
+        }
+    }
+
+    pub(super) async fn connect(&self, host: &str, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
+        let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
+        let config = self.current.load().config.clone();
+        let config = config.ok_or_else(|| io::Error::other("no certificate authorities are known"))?;
+        TlsConnector::from(config).connect(name, stream).await
+    }
+}
+
+impl Trust {
+    fn of(more: Vec<CertificateDer<'static>>) -> Result<Self, TlsError> {
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let verifier = match Verifier::new_with_extra_roots(more.clone(), provider.clone()) {
             Ok(verifier) => Arc::new(verifier),
-            Err(error) if given => return Err(TlsError::Unusable(error)),
+            Err(error) if !more.is_empty() => return Err(TlsError::Unusable(error)),
             Err(error) => {
                 tracing::warn!(%error, "no certificate authorities are known, so calls over TLS will fail");
-                return Ok(Self(None));
+                return Ok(Self { more, config: None });
             }
         };
         let builder = ClientConfig::builder_with_provider(provider);
         let builder = builder.with_safe_default_protocol_versions().map_err(TlsError::Unusable)?;
         let mut config = builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Ok(Self(Some(TlsConnector::from(Arc::new(config)))))
-    }
-
-    pub(super) async fn connect(&self, host: &str, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
-        let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
-        let connector = self.0.as_ref().ok_or_else(|| io::Error::other("no certificate authorities are known"))?;
-        connector.connect(name, stream).await
+        Ok(Self { more, config: Some(Arc::new(config)) })
     }
 }
 

@@ -11,11 +11,16 @@ use jiff::Timestamp;
 use crate::{
     delivery::{message::EndpointRef, queue::Claimed},
     inbound::Endpoint,
-    record::{InjectionRecord, endpoint::RateLimit},
+    record::{
+        InjectionRecord,
+        endpoint::{Delivery, RateLimit},
+    },
 };
 
 /// Messages that are claimed at once at most: their bodies are in memory.
 const MOST: usize = 64;
+/// Calls at once to a receiver of which nothing is known yet, where the endpoint allows as many.
+const FIRST_WINDOW: usize = 8;
 
 /// An endpoint's records at a moment: itself, and the credential that it names.
 pub(super) type Seen = (Arc<Endpoint>, Option<Arc<InjectionRecord>>);
@@ -29,6 +34,8 @@ pub(super) struct Lane {
     waiting: VecDeque<Claimed>,
     in_flight: usize,
     max_in_flight: usize,
+    /// Calls at once that its receiver has shown to be good for.
+    window: usize,
     /// There may be more in the queue.
     ask: bool,
     fetching: bool,
@@ -49,6 +56,7 @@ impl Lane {
             waiting: VecDeque::new(),
             in_flight: 0,
             max_in_flight: 1,
+            window: FIRST_WINDOW,
             ask: true,
             fetching: false,
             next_due: None,
@@ -58,19 +66,23 @@ impl Lane {
         }
     }
 
-    /// The next message, if the endpoint may be called now.
-    pub(super) fn begin(&mut self, endpoint: &Endpoint, now: Instant) -> Option<Claimed> {
-        let record = endpoint.record();
-        self.max_in_flight = usize::try_from(record.delivery.max_in_flight.max(1)).unwrap_or(usize::MAX);
-        let may = self.in_flight < self.max_in_flight && !self.waiting.is_empty();
-        if !may
-            || self.paused_until.is_some_and(|until| until > now)
-            || !self.rate_allows(record.delivery.rate_limit, now)
-        {
+    /// The next message, if the endpoint may be called now, while so many calls more may be made in all.
+    pub(super) fn begin(&mut self, endpoint: &Endpoint, now: Instant, free: usize) -> Option<Claimed> {
+        let Delivery { max_in_flight, rate_limit, .. } = &endpoint.record().delivery;
+        self.max_in_flight = usize::try_from((*max_in_flight).max(1)).unwrap_or(usize::MAX);
+        let may = self.in_flight < self.share(free) && !self.waiting.is_empty();
+        if !may || self.paused_until.is_some_and(|until| until > now) || !self.rate_allows(*rate_limit, now) {
             return None;
         }
         self.in_flight += 1;
         self.waiting.pop_front()
+    }
+
+    /// Receivers that never answer must not take all calls that there are, however many they are. So nobody has more under way than
+    /// its receiver has shown to be good for, nor than are free. Who is refused for that needs no waking: its own calls end, and
+    /// then it has a turn.
+    fn share(&self, free: usize) -> usize {
+        self.max_in_flight.min(self.window).min(free)
     }
 
     /// In no stretch of the limit's time are there more calls than it says, wherever the stretch begins: a bucket that is
@@ -118,7 +130,7 @@ impl Lane {
     }
 
     fn room(&self) -> usize {
-        self.max_in_flight.min(MOST)
+        self.max_in_flight.min(self.window).min(MOST)
     }
 
     /// Takes over what the queue had. Tells when it will have more.
@@ -144,8 +156,10 @@ impl Lane {
         self.next_due
     }
 
-    pub(super) fn ended(&mut self) {
+    /// A call has ended: one more may be made at once next time, or half as many where it was the time limit that ended it.
+    pub(super) fn ended(&mut self, late: bool) {
         self.in_flight -= 1;
+        self.window = if late { (self.window / 2).max(1) } else { (self.window + 1).min(self.max_in_flight) };
     }
 
     /// Until when the rate allows no call.
@@ -175,6 +189,55 @@ mod tests {
 
     fn lane() -> Lane {
         Lane::new(&EndpointRef { namespace: "ns".into(), name: "hook".into(), uid: "uid".into() })
+    }
+
+    /// Hands out calls to lanes in turn until no one may have more; how many each has.
+    fn handed_out(most_in_flight: &[usize]) -> Vec<usize> {
+        let lane_of = |most: &usize| Lane { max_in_flight: *most, window: *most, ..lane() };
+        let mut lanes: Vec<Lane> = most_in_flight.iter().map(lane_of).collect();
+        let mut free = 1024;
+        while lanes.iter().any(|lane| lane.in_flight < lane.share(free)) {
+            for lane in &mut lanes {
+                if lane.in_flight < lane.share(free) {
+                    lane.in_flight += 1;
+                    free -= 1;
+                }
+            }
+        }
+        lanes.iter().map(|lane| lane.in_flight).collect()
+    }
+
+    #[test]
+    fn as_much_is_left_as_anybody_has() {
+        assert_eq!(handed_out(&[100]), [100], "there is enough");
+        assert_eq!(handed_out(&[100; 5]), [100; 5]);
+        for count in [10, 20, 50, 200, 500] {
+            let has = handed_out(&vec![100; count]);
+            let (most, free) = (has[0], 1024 - has.iter().sum::<usize>());
+            assert!(has.iter().all(|one| most - one <= 1), "{has:?}");
+            assert!(free + 1 >= most && most >= 1024 / (count + 1), "{count} have {most}, {free} are left");
+        }
+        assert_eq!(
+            handed_out(&[8, 100, 100, 100, 100, 100, 100, 100, 100, 100, 100, 100])[0],
+            8,
+            "little is never refused"
+        );
+    }
+
+    #[test]
+    fn who_answers_gets_all_that_is_allowed_and_who_does_not_gets_one() {
+        let mut lane = Lane { max_in_flight: 100, ..lane() };
+        assert_eq!(lane.share(1024), FIRST_WINDOW);
+        let mut end = |late, calls| {
+            (0..calls).for_each(|_| {
+                lane.in_flight += 1;
+                lane.ended(late);
+            });
+            lane.share(1024)
+        };
+        assert_eq!([end(false, 12), end(false, 1000)], [20, 100]);
+        assert_eq!([end(true, 1), end(true, 1), end(true, 100)], [50, 25, 1]);
+        assert_eq!([end(false, 1), end(false, 200)], [2, 100], "it is back");
     }
 
     #[test]

@@ -24,8 +24,9 @@ use crate::{
         Endpoint,
         dedupe::{Claim, Dedupe, Key, Limits, Ticket, body_hash},
         handler::{Event, Verdict},
+        trace,
     },
-    record::{EndpointRecord, endpoint::HandlerType},
+    record::{EndpointRecord, Source, endpoint::HandlerType},
     telemetry::metrics::hooks::Hooks as Metrics,
 };
 
@@ -70,6 +71,10 @@ impl Intake {
         Ok(Self { queue, duplicates, pool: Pool::default(), rates: Rates::default(), metrics })
     }
 
+    pub(super) fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
     /// Lets a post in, unless its endpoint had too many.
     pub(super) fn admit(&self, record: &EndpointRecord) -> Result<(), Answer> {
         let drops_429 = record.handler.type_ == HandlerType::Alertmanager;
@@ -89,6 +94,7 @@ impl Intake {
         let deadline = Instant::now() + LONGEST_WAIT;
         let mut claims = Claims::new(self.duplicates.clone());
         let uid: Box<str> = endpoint.record().source.uid.as_str().into();
+        let trace_id = trace::trace_id(&parts.headers).map(Box::from);
         let of_post = delivery_id.map(|id| DuplicateKey { id: id.into(), hash: body_hash(&body) });
         let id = new_id(now);
         if let Some(key) = &of_post
@@ -115,15 +121,15 @@ impl Intake {
                 (of_post, _) => of_post.clone(),
             };
             if let Verdict::Failed(failure) = &event.verdict {
-                failures.push(failure.reason.name());
+                failures.push((id, failure.reason.name()));
             }
-            messages.push(message(id, event, entry, duplicate, endpoint.record(), now));
+            messages.push(message(id, event, entry, duplicate, now));
         }
         if messages.is_empty() {
             return Ok(answer);
         }
-        let noted = Noted { claims, failures, metrics: self.metrics.clone() };
-        self.store(endpoint.record(), messages, noted, now, deadline).await
+        let noted = Noted { endpoint, trace_id, claims, failures, metrics: self.metrics.clone() };
+        self.store(messages, noted, now, deadline).await
     }
 
     async fn process(
@@ -145,42 +151,46 @@ impl Intake {
     /// The sender may go away while this waits; what was begun is then finished all the same.
     async fn store(
         &self,
-        record: &EndpointRecord,
         messages: Vec<NewMessage>,
         noted: Noted,
         now: Timestamp,
         deadline: Instant,
     ) -> Result<Answer, Answer> {
         let ids: Vec<MessageId> = messages.iter().map(|message| message.id).collect();
+        let record = noted.endpoint.record();
         let arrival = Arrival { endpoint: EndpointRef::from(&record.source), limits: record.limits, messages };
         let queue = self.queue.clone();
         let storing = tokio::spawn(async move {
-            let stored = queue.enqueue(arrival).await;
-            if stored.is_ok() {
-                noted.commit(now);
-            }
-            stored
+            queue.enqueue(arrival).await?;
+            noted.commit(&ids, now);
+            Ok(ids)
         });
         let stored = timeout_at(deadline, storing).await.map_err(|_| Answer::Unavailable("queue_slow"))?;
-        stored.unwrap_or(Err(EnqueueError::Unavailable))?;
-        Ok(Answer::Stored(ids))
+        Ok(Answer::Stored(stored.unwrap_or(Err(EnqueueError::Unavailable))?))
     }
 }
 
 /// What is noted once a post is on disk.
 struct Noted {
+    endpoint: Arc<Endpoint>,
+    trace_id: Option<Box<str>>,
     claims: Claims,
-    /// Reasons of those of its messages that are dead letters from the start.
-    failures: Vec<&'static str>,
+    /// Those of its messages that are dead letters from the start, and why.
+    failures: Vec<(MessageId, &'static str)>,
     metrics: Metrics,
 }
 
 impl Noted {
-    fn commit(self, now: Timestamp) {
-        let Self { claims, failures, metrics } = self;
+    fn commit(self, ids: &[MessageId], now: Timestamp) {
+        let Self { endpoint, trace_id, claims, failures, metrics } = self;
+        let Source { kind: _, namespace, name: webhook, uid: _ } = &endpoint.record().source;
         claims.commit(now);
-        for reason in failures {
+        for message in ids {
+            tracing::debug!(namespace, webhook, %message, trace_id, "stored");
+        }
+        for (message, reason) in failures {
             metrics.dead_letter(reason);
+            tracing::warn!(namespace, webhook, %message, trace_id, reason, "a message is a dead letter");
         }
     }
 }
@@ -262,10 +272,9 @@ fn message(
     event: Event,
     entry: Entry,
     duplicate: Option<DuplicateKey>,
-    record: &EndpointRecord,
     accepted_at: Timestamp,
 ) -> NewMessage {
-    let mut headers: HeaderMap = passed_on(&event.headers, &record.verification);
+    let mut headers: HeaderMap = passed_on(&event.headers);
     if let Some(content_type) = event.content_type {
         headers.insert(CONTENT_TYPE, content_type);
     }

@@ -15,6 +15,8 @@ use super::{meter, pattern::Pattern, shape::Shape};
 
 /// Of all expressions over all events of one post. A unit is about a nanosecond, or a byte of memory.
 pub(super) const BUDGET: u64 = 30_000_000;
+/// What expressions over one event take besides their parts: variables of its own, reading results.
+const EVENT: u64 = 1_000;
 /// Evaluating one part of an expression.
 const PART: u64 = 100;
 /// Looking at, or copying, one value in a list or map.
@@ -46,6 +48,11 @@ impl Budget {
     /// depend on the order of evaluation.
     pub(super) fn is_exhausted(&self) -> bool {
         self.0.load(Ordering::Relaxed) == 0
+    }
+
+    /// Takes off what each event takes, whatever is in it and in the expressions. False: it could not be paid.
+    pub(super) fn over_event(&self) -> bool {
+        self.spend(EVENT).is_ok()
     }
 
     /// Takes off the evaluation of so many parts, before it begins.

@@ -10,7 +10,10 @@ use super::{error::Problem, pattern::Patterns};
 pub(super) const MAX_DEPTH: usize = 100;
 
 /// Names of what the server hands in.
-pub(super) const VARIABLES: [&str; 3] = ["headers", "query", "body"];
+pub(super) const VARIABLES: [&str; 3] = [HEADERS, QUERY, BODY];
+pub(super) const HEADERS: &str = "headers";
+pub(super) const QUERY: &str = "query";
+pub(super) const BODY: &str = "body";
 
 /// What `type(x)` can be compared with.
 const TYPES: [&str; 10] = ["bool", "bytes", "double", "int", "list", "map", "null_type", "string", "type", "uint"];

@@ -1,4 +1,4 @@
-//! Flow 3, pure: the expressions of a handler over one event.
+//! Flow 3, pure: the expressions of a handler over the events of one post.
 
 use std::sync::{Arc, LazyLock};
 
@@ -6,12 +6,13 @@ use cel::{Context, Env, ExecutionError, Value as CelValue, common::value::Val};
 
 use super::{
     budget::Budget,
-    check::VARIABLES,
+    check::{BODY, HEADERS, QUERY, VARIABLES},
     error::Field,
     expression::Expression,
     incoming::Incoming,
     pattern::Pattern,
     posted::Posted,
+    shape::Shape,
     value::Value,
     verdict::{Failure, Reason},
 };
@@ -24,20 +25,20 @@ const MAX_ELEMENTS: usize = 10_000;
 static LIBRARY: LazyLock<Arc<Env>> =
     LazyLock::new(|| Arc::new(Env::default().with_optional_support(false).with_stdlib()));
 
-/// What expressions see of one event.
-pub(super) struct Evaluation<'v> {
+/// What expressions see of a post, whichever of its events they are evaluated over. Made once: a batch has thousands of them.
+pub(super) struct Scope<'v> {
     context: Context<'v, 'v>,
+    reads_body: bool,
     budget: &'v Budget,
 }
 
-impl<'v> Evaluation<'v> {
-    /// Makes the variables that are read by at least one expression.
+impl<'v> Scope<'v> {
+    /// Makes the variables that at least one expression reads.
     ///
     /// # Errors
-    /// The event is too large for that, and why.
+    /// The post is too large for that, and why.
     pub(super) fn new(
         incoming: &Incoming<'v>,
-        posted: &'v Posted<'_>,
         reads: [bool; VARIABLES.len()],
         hidden: &[HeaderName],
         patterns: &Arc<[Pattern]>,
@@ -45,14 +46,39 @@ impl<'v> Evaluation<'v> {
     ) -> Result<Self, Failure> {
         let mut context = Context::with_env(Arc::clone(&LIBRARY));
         budget.install(&mut context, patterns);
-        let makers: [&dyn Fn() -> Result<Value<'v>, Failure>; VARIABLES.len()] =
-            [&|| Ok(incoming.headers_value(hidden)), &|| query(incoming), &|| body(posted, budget)];
-        for ((name, make), _) in VARIABLES.into_iter().zip(makers).zip(reads).filter(|(_, read)| *read) {
-            context.add_variable_as_val(name, make()?);
+        let [reads_headers, reads_query, reads_body] = reads;
+        if reads_headers {
+            context.add_variable_as_val(HEADERS, headers(incoming, hidden, budget)?);
         }
-        Ok(Self { context, budget })
+        if reads_query {
+            context.add_variable_as_val(QUERY, query(incoming, budget)?);
+        }
+        Ok(Self { context, reads_body, budget })
     }
 
+    /// Makes what is different for each event.
+    ///
+    /// # Errors
+    /// The event is too large for that, and why.
+    pub(super) fn over<'p>(&'p self, posted: &'v Posted<'_>) -> Result<Evaluation<'p, 'v>, Failure> {
+        if !self.budget.over_event() {
+            return Err(too_expensive());
+        }
+        let mut context = self.context.new_inner_scope();
+        if self.reads_body {
+            context.add_variable_as_val(BODY, body(posted, self.budget)?);
+        }
+        Ok(Evaluation { context, budget: self.budget })
+    }
+}
+
+/// What expressions see of one event.
+pub(super) struct Evaluation<'p, 'v> {
+    context: Context<'p, 'v>,
+    budget: &'v Budget,
+}
+
+impl Evaluation<'_, '_> {
     /// Evaluates one expression and reads what it comes to.
     ///
     /// # Errors
@@ -76,9 +102,20 @@ impl<'v> Evaluation<'v> {
     }
 }
 
-fn query<'v>(incoming: &Incoming<'v>) -> Result<Value<'v>, Failure> {
-    if incoming.parameters() > MAX_ELEMENTS {
+fn headers<'v>(incoming: &Incoming<'v>, hidden: &[HeaderName], budget: &Budget) -> Result<Value<'v>, Failure> {
+    if !budget.make(Shape::of_texts(incoming.headers.len())) {
+        return Err(too_expensive());
+    }
+    Ok(incoming.headers_value(hidden))
+}
+
+fn query<'v>(incoming: &Incoming<'v>, budget: &Budget) -> Result<Value<'v>, Failure> {
+    let parameters = incoming.parameters();
+    if parameters > MAX_ELEMENTS {
         return Err(too_large("the query", "parameters"));
+    }
+    if !budget.make(Shape::of_texts(parameters)) {
+        return Err(too_expensive());
     }
     Ok(incoming.query_value())
 }

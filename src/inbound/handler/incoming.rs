@@ -24,13 +24,13 @@ pub struct Incoming<'a> {
 pub(super) const ATTRIBUTE_PREFIX: &str = "ce-";
 
 /// Words in the names of headers that hold a credential or a signature, at every provider that we know.
-const CREDENTIAL_WORDS: [&str; 8] =
-    ["authorization", "cookie", "signature", "hmac", "token", "secret", "api-key", "password"];
+const CREDENTIAL_WORDS: [&str; 10] =
+    ["authorization", "cookie", "signature", "hmac", "token", "secret", "api-key", "api_key", "apikey", "password"];
 
-/// Whether a header stays behind: neither expressions nor receivers get it.
-pub(super) fn is_credential(name: &HeaderName, more: &[HeaderName]) -> bool {
+/// Whether a header stays behind: it proves something to this server, so neither expressions nor the queue nor receivers get it.
+pub(super) fn is_credential(name: &HeaderName, proofs: &[HeaderName]) -> bool {
     let attribute = name.as_str().starts_with(ATTRIBUTE_PREFIX);
-    more.contains(name) || !attribute && CREDENTIAL_WORDS.iter().any(|word| name.as_str().contains(word))
+    proofs.contains(name) || !attribute && CREDENTIAL_WORDS.iter().any(|word| name.as_str().contains(word))
 }
 
 impl<'a> Incoming<'a> {

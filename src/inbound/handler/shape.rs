@@ -26,6 +26,11 @@ impl Shape {
         Ok(shape)
     }
 
+    /// Of a map of so many texts.
+    pub(super) fn of_texts(pairs: usize) -> Self {
+        Self { longest: pairs, values: 2 * pairs + 1, maps: 1 }
+    }
+
     fn saw(&mut self, elements: usize) {
         self.longest = self.longest.max(elements);
     }

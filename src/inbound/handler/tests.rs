@@ -1,5 +1,6 @@
 //! Handlers as those who use them see them.
 
+mod arbitrary;
 mod compiling;
 mod evaluating;
 mod types;
@@ -28,7 +29,7 @@ fn key(type_: HandlerType, key: &str) -> record::Handler {
 }
 
 /// A post, owned.
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 struct Post {
     headers: HeaderMap,
     query: String,

@@ -18,8 +18,8 @@ pub struct Event {
     pub body: Bytes,
     /// Of the body.
     pub content_type: Option<HeaderValue>,
-    /// What else goes to the receiver: without a transform all headers of the post, less credentials; with one only the
-    /// attributes of a `CloudEvent` in binary mode. Never a `Content-Type`.
+    /// What else goes to the receiver: without a transform all headers of the post, less credentials; with one only its trace
+    /// ([`crate::inbound::trace`]) and the attributes of a `CloudEvent` in binary mode. Never a `Content-Type`.
     pub headers: Arc<HeaderMap>,
     /// Deliveries of one key keep their order. At most 256 bytes: a longer one is represented by its SHA-256.
     pub key: Option<String>,

@@ -19,6 +19,7 @@ pub struct Hooks {
     dead_letters: Family<ReasonLabel, Counter>,
     held: Family<ReasonLabel, Counter>,
     called: Histogram,
+    calling: Gauge,
     queued: Gauge,
     oldest: Gauge,
 }
@@ -35,7 +36,7 @@ struct ReasonLabel {
 
 impl Hooks {
     pub(super) fn register(&self, registry: &mut Registry) {
-        let Self { posts, answered, deliveries, dead_letters, held, called, queued, oldest } = self.clone();
+        let Self { posts, answered, deliveries, dead_letters, held, called, calling, queued, oldest } = self.clone();
         registry.register("hook_posts", "Posts to endpoints, by what they were answered", posts);
         let help = "Time from a post's headers to its answer, in seconds";
         registry.register("hook_post_duration_seconds", help, answered);
@@ -43,6 +44,7 @@ impl Hooks {
         registry.register("dead_letters", "Messages that ended undelivered, by reason", dead_letters);
         registry.register("messages_held", "Times that a message was put aside until something changes", held);
         registry.register("delivery_duration_seconds", "Time that outgoing calls take, in seconds", called);
+        registry.register("deliveries_in_flight", "Outgoing calls that are under way", calling);
         registry.register("queue_messages", "Messages that have not ended", queued);
         registry.register("queue_oldest_age_seconds", "Since when the oldest of them is queued", oldest);
     }
@@ -57,6 +59,11 @@ impl Hooks {
     pub fn call(&self, took: Duration, outcome: &'static str) {
         self.deliveries.get_or_create(&OutcomeLabel { outcome }).inc();
         self.called.observe(took);
+    }
+
+    /// So many outgoing calls are under way.
+    pub fn calling(&self, calls: usize) {
+        self.calling.set(i64::try_from(calls).unwrap_or(i64::MAX));
     }
 
     /// A message has ended undelivered.

@@ -5,7 +5,7 @@ use proptest::{prelude::*, proptest};
 use super::{Post, failure, filter, key, record, text, transform};
 use crate::{
     inbound::handler::{Failure, Handler, Reason, Verdict},
-    record::endpoint::HandlerType::{Json, Raw},
+    record::endpoint::HandlerType::{CloudEvents, Json, Raw},
 };
 
 const ALERT: &str = r#"{
@@ -302,6 +302,27 @@ fn what_costs_too_much_ends() {
     {
         assert_eq!(reason(&post, &transform(Json, expression)), None, "{expression}");
     }
+}
+
+#[test]
+fn the_events_of_a_batch_share_what_the_post_has_and_each_costs() {
+    let batch = |events: usize| {
+        let event = r#"{"specversion":"1.0","id":"1","source":"/","type":"t"}"#;
+        let query = (0..9_000).map(|number| format!("k{number}=v&")).collect::<Vec<_>>().concat();
+        let post = Post::new(format!("[{}]", vec![event; events].join(",")));
+        post.content_type("application/cloudevents-batch+json").query(&query)
+    };
+    let verdicts = |events, expression| {
+        let handler = Handler::compile(&filter(CloudEvents, expression)).unwrap();
+        let events = batch(events).to_compiled(&handler).unwrap();
+        let failed = |verdict: &Verdict| matches!(verdict, Verdict::Failed(failure) if failure.reason == Reason::CelTooExpensive);
+        events.iter().filter(|event| failed(&event.verdict)).count()
+    };
+    // Made for each event, the query would be 90,000,000 values.
+    assert_eq!(verdicts(10_000, "query.k1 == 'v'"), 0);
+    assert_eq!(verdicts(10_000, "true"), 0);
+    // What an event costs adds up, though a part of an expression is little.
+    assert!(verdicts(10_000, &vec!["true"; 20].join(" && ")) > 0);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! `kubectl snaphook deliveries`, `replay`, `drop` and `send`: run by `kubectl exec` in the Pod that has the queue, so that Kubernetes' own
+//! `kubectl snaphook deliveries`, `endpoints`, `replay`, `drop` and `send`: run by `kubectl exec` in the Pod that has the queue, so that Kubernetes' own
 //! rights decide who may look.
 
 use std::{ffi::OsString, fs::File, process::ExitCode, process::Stdio};
@@ -35,6 +35,8 @@ const DATA_OPTION: &str = "--data";
 pub enum Exec {
     /// List what came in and what became of it, or show one message
     Deliveries(InPod<deliveries::List>),
+    /// List how much is queued and kept of each Webhook
+    Endpoints(InPod<deliveries::Endpoints>),
     /// Deliver messages again
     Replay(InPod<deliveries::Replay>),
     /// Remove messages
@@ -75,9 +77,10 @@ enum Input {
 /// There is no such Pod, or no kubectl.
 pub fn run(exec: &Exec, words: Vec<String>) -> anyhow::Result<ExitCode> {
     let (on, data) = match exec {
-        Exec::Deliveries(InPod { on, .. }) | Exec::Replay(InPod { on, .. }) | Exec::Drop(InPod { on, .. }) => {
-            (on, None)
-        }
+        Exec::Deliveries(InPod { on, .. })
+        | Exec::Endpoints(InPod { on, .. })
+        | Exec::Replay(InPod { on, .. })
+        | Exec::Drop(InPod { on, .. }) => (on, None),
         Exec::Send(InPod { on, args }) => (on, Some(args.data())),
     };
     let remote = remote(words, data);

@@ -4,6 +4,9 @@ use serde_json::Value;
 
 use crate::site::{FAILED, NO, Site, USAGE, credential};
 
+/// The machine may be busy.
+const PATIENT: &str = "--timeout=180s";
+
 async fn secret(site: &Site, name: &str, key: &str) -> String {
     site.kubectl(&["get", "secret", name, "-o", &format!("jsonpath={{.data.{key}}}")]).await
 }
@@ -24,11 +27,11 @@ async fn nothing_is_changed_without_consent() {
 async fn on_a_terminal_a_person_is_asked() {
     let site = Site::new("asked").await;
     site.ready("billing", "{}").await;
-    let (code, screen) = site.on_a_terminal(&["revoke", "billing"], "n\n");
+    let (code, screen) = site.on_a_terminal(&["revoke", "billing", PATIENT], "n\n");
     assert_eq!(code, FAILED, "{screen}");
     assert!(screen.contains("[y/N]") && screen.contains("Nothing was changed"), "{screen}");
     site.snaphook(&["verify", "billing"]).ended(0);
-    let (code, screen) = site.on_a_terminal(&["revoke", "billing"], "y\n");
+    let (code, screen) = site.on_a_terminal(&["revoke", "billing", PATIENT], "y\n");
     assert_eq!(code, 0, "{screen}");
     site.eventually("refused", || site.snaphook(&["verify", "billing"]).code == NO).await;
 }
@@ -38,7 +41,7 @@ async fn a_rotated_secret_and_the_former_one_both_authenticate() {
     let site = Site::new("rotate").await;
     site.ready("billing", "{}").await;
     let former = secret(&site, "billing-credential", "client-secret").await;
-    let told = site.snaphook(&["rotate", "billing", "--yes"]).ended(0);
+    let told = site.snaphook(&["rotate", "billing", "--yes", PATIENT]).ended(0);
     assert_eq!(told, "AppCredential billing: spec.rotation.nonce is changed, and in force\n");
     assert_ne!(secret(&site, "billing-credential", "client-secret").await, former);
     assert_eq!(secret(&site, "billing-credential", "client-secret-previous").await, former);
@@ -60,10 +63,10 @@ async fn a_webhook_gets_a_new_url_or_new_secrets() {
         (secret(&site, "alerts-webhook", "url").await, secret(&site, "alerts-webhook", "signing-secret").await)
     };
     let first = both().await;
-    site.snaphook(&["rotate", "webhook/alerts", "--yes"]).ended(0);
+    site.snaphook(&["rotate", "webhook/alerts", "--yes", PATIENT]).ended(0);
     let second = both().await;
     assert!(second.0 == first.0 && second.1 != first.1);
-    let json = site.snaphook(&["rotate", "alerts", "--url", "--yes", "-o", "json"]).json();
+    let json = site.snaphook(&["rotate", "alerts", "--url", "--yes", PATIENT, "-o", "json"]).json();
     assert_eq!((&json["field"], &json["done"]), (&"spec.rotation.urlNonce".into(), &true.into()));
     let third = both().await;
     assert!(third.0 != second.0 && third.1 == second.1);
@@ -73,11 +76,13 @@ async fn a_webhook_gets_a_new_url_or_new_secrets() {
 async fn what_is_not_generated_is_not_rotated_and_the_right_way_is_told() {
     let site = Site::new("not-generated").await;
     site.apply(&credential("own", "{secretFrom: {secretKeyRef: {name: elsewhere, key: value}}}")).await;
-    let told = site.snaphook(&["rotate", "own", "--yes"]).ended(FAILED);
+    let told = site.snaphook(&["rotate", "own", "--yes", PATIENT]).ended(FAILED);
     assert!(told.contains("the Secret elsewhere"), "{told}");
-    assert!(site.snaphook(&["rotate", "appcred/own", "--url", "--yes"]).ended(FAILED).contains("for Webhooks"));
-    assert!(site.snaphook(&["rotate", "whcred/pager", "--yes"]).ended(FAILED).contains("WebhookCredential"));
-    assert!(site.snaphook(&["revoke", "wh/own", "--yes"]).ended(FAILED).contains("only an AppCredential"));
+    assert!(
+        site.snaphook(&["rotate", "appcred/own", "--url", "--yes", PATIENT]).ended(FAILED).contains("for Webhooks")
+    );
+    assert!(site.snaphook(&["rotate", "whcred/pager", "--yes", PATIENT]).ended(FAILED).contains("WebhookCredential"));
+    assert!(site.snaphook(&["revoke", "wh/own", "--yes", PATIENT]).ended(FAILED).contains("only an AppCredential"));
 }
 
 #[tokio::test]
@@ -86,7 +91,7 @@ async fn a_revocation_is_in_force_when_the_command_ends_and_git_is_warned_of() {
     site.apply_as("argocd-controller", &credential("billing", "{revoked: false}")).await;
     site.kubectl(&["wait", "--for=condition=Ready", "appcredential/billing", "--timeout=120s"]).await;
     site.eventually("served", || site.snaphook(&["verify", "billing"]).code == 0).await;
-    let done = site.snaphook(&["revoke", "billing", "--yes"]);
+    let done = site.snaphook(&["revoke", "billing", "--yes", PATIENT]);
     assert!(done.stderr.contains("spec.revoked is managed by argocd-controller"), "{done:?}");
     assert_eq!(done.ended(0).lines().next().unwrap(), "AppCredential billing: spec.revoked is changed, and in force");
     let resource = site.kubectl(&["get", "appcredential", "billing", "-o", "json", "--show-managed-fields"]).await;

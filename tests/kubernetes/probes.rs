@@ -92,7 +92,7 @@ async fn no_lane_of_many_misses_that_the_others_have_listed() {
     let more = format!("watchNamespaces: [{}]\nleaderElection: {{enabled: false}}", namespaces.join(", "));
     let controller = Controller::start(&t.plane, &t.plane.kubeconfig(), &format!("{realm}\n{more}\n"));
     controller.logged("at work").await;
-    let all = ["wait", "appcredential", "-A", "-l", "one-of=many", "--for=condition=Ready", "--timeout=30s"];
+    let all = ["wait", "appcredential", "-A", "-l", "one-of=many", "--for=condition=Ready", "--timeout=180s"];
     let ready = t.plane.kubectl(&all).await.unwrap().success().unwrap();
     assert_eq!(ready.lines().count(), namespaces.len(), "{ready}");
     assert!(self::ready(&controller).await);

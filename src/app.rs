@@ -6,13 +6,18 @@ pub mod dev;
 pub mod hooks;
 pub mod receive;
 pub mod server;
-mod terminal;
+pub(crate) mod terminal;
+pub mod uninstall;
 
-/// The cluster, as KUBECONFIG or the Pod says, with a name for this program in the API server's audit log.
-async fn cluster(component: &str) -> anyhow::Result<kube::Config> {
+/// The cluster, as KUBECONFIG or the Pod says.
+pub(crate) async fn cluster(component: &str) -> anyhow::Result<kube::Config> {
     use anyhow::Context as _;
     let infer = kube::Config::infer().await;
-    let mut config = infer.context("no cluster was found: set KUBECONFIG, or run inside a cluster")?;
+    named(infer.context("no cluster was found: set KUBECONFIG, or run inside a cluster")?, component)
+}
+
+/// A cluster, with a name for this program in its audit log.
+pub(crate) fn named(mut config: kube::Config, component: &str) -> anyhow::Result<kube::Config> {
     let name = format!("snaphook-{component}/{}", env!("CARGO_PKG_VERSION"));
     config.headers.push((axum::http::header::USER_AGENT, name.try_into()?));
     Ok(config)

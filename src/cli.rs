@@ -1,10 +1,14 @@
 //! The command line: one subcommand a job. Each job's arguments lie beside its start-up code in `app`.
 
-use std::process::ExitCode;
+use std::{env, path::Path, process::ExitCode};
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
+use clap_complete::Shell;
 
-use crate::app;
+use crate::{app, plugin};
+
+/// What kubectl looks for on the PATH.
+const PLUGIN: &str = "kubectl-snaphook";
 
 #[derive(Parser)]
 #[command(name = "snaphook", version, about, propagate_version = true)]
@@ -19,6 +23,8 @@ enum Command {
     Server(Box<app::server::Args>),
     /// Turn custom resources into Secrets: the operator
     Controller(app::controller::Args),
+    /// Remove what resources would hang on without a controller, before it goes for good
+    Uninstall(app::uninstall::Args),
     /// Both in one process without a cluster: from the YAML files in a directory
     Dev(app::dev::Args),
     /// Print every HTTP call that arrives: a receiver to try deliveries with
@@ -35,6 +41,37 @@ enum Command {
     Send(app::deliveries::Send),
     /// Print the custom resource definitions
     Crd,
+    #[command(flatten)]
+    Plugin(plugin::Command),
+    /// Print a completion script
+    Completion(Completion),
+}
+
+/// The same program as a plugin of kubectl.
+#[derive(Parser)]
+#[command(name = PLUGIN, bin_name = "kubectl snaphook", version, about, propagate_version = true)]
+struct PluginCli {
+    #[command(subcommand)]
+    command: AsPlugin,
+}
+
+#[derive(Subcommand)]
+enum AsPlugin {
+    #[command(flatten)]
+    Plugin(plugin::Command),
+    #[command(flatten)]
+    Alone(plugin::Alone),
+    #[command(flatten)]
+    Exec(plugin::Exec),
+    /// Print a completion script
+    Completion(Completion),
+}
+
+#[derive(clap::Args)]
+struct Completion {
+    /// Whose
+    #[arg(value_enum)]
+    shell: Shell,
 }
 
 /// Parses the arguments and runs the job that they name.
@@ -42,9 +79,37 @@ enum Command {
 /// # Errors
 /// Whatever ended the job, to be printed by `main`.
 pub fn main() -> anyhow::Result<ExitCode> {
+    let called = env::args_os().next().unwrap_or_default();
+    if Path::new(&called).file_stem().is_some_and(|name| name == PLUGIN) { plugin_main() } else { own_main() }
+}
+
+fn plugin_main() -> anyhow::Result<ExitCode> {
+    match PluginCli::parse().command {
+        AsPlugin::Plugin(command) => plugin::run(command),
+        AsPlugin::Alone(command) => plugin::run_plugin(command),
+        AsPlugin::Exec(exec) => plugin::run_in_pod(&exec, words()),
+        AsPlugin::Completion(Completion { shell }) => complete(shell, PluginCli::command(), PLUGIN),
+    }
+}
+
+/// The command line as it was given. What is no Unicode can only be the name of a file on this side.
+fn words() -> Vec<String> {
+    env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect()
+}
+
+fn complete(shell: Shell, mut command: clap::Command, name: &str) -> anyhow::Result<ExitCode> {
+    // Straight to the standard output it would panic where nobody reads on.
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut command, name, &mut script);
+    app::terminal::print(&String::from_utf8_lossy(&script))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn own_main() -> anyhow::Result<ExitCode> {
     match Cli::parse().command {
         Command::Server(args) => app::server::run(*args),
         Command::Controller(args) => app::controller::run(args),
+        Command::Uninstall(args) => app::uninstall::run(args),
         Command::Dev(args) => app::dev::run(args),
         Command::Receive(args) => app::receive::run(&args),
         Command::Deliveries(args) => app::deliveries::list(&args),
@@ -53,6 +118,8 @@ pub fn main() -> anyhow::Result<ExitCode> {
         Command::Drop(args) => app::deliveries::discard(&args),
         Command::Send(args) => app::deliveries::send(&args),
         Command::Crd => print_crds(),
+        Command::Plugin(command) => plugin::run(command),
+        Command::Completion(Completion { shell }) => complete(shell, Cli::command(), "snaphook"),
     }
 }
 

@@ -10,6 +10,8 @@
 //! | the steps' view of all this | [`world`], and what only one kind depends on: [`around`] |
 //! | watches and the driver | [`run`] |
 //! | `kubectl get`, Events | [`console`] |
+//!
+//! [`render`] does it once, and keeps nothing.
 
 pub mod admission;
 pub mod around;
@@ -19,6 +21,7 @@ pub mod manifests;
 pub mod mounts;
 pub mod objects;
 pub mod records;
+pub mod render;
 pub mod resources;
 pub mod run;
 pub mod world;

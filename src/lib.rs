@@ -8,7 +8,8 @@
 //! POST ──▶ verify ▶ filter ▶ enqueue ▶ 2xx … prepare ▶ send ▶ settle (3) events: `inbound`, `delivery`
 //! ```
 //!
-//! [`record`] is what the first flow and the second agree on, and the only thing that they share.
+//! [`record`] is what the first flow and the second agree on, and the only thing that they share. [`plugin`], which is `kubectl snaphook`,
+//! looks at all this from outside.
 
 pub mod app;
 pub mod cli;
@@ -20,6 +21,7 @@ pub mod dev;
 pub mod file_watch;
 pub mod http;
 pub mod inbound;
+pub mod plugin;
 pub mod random;
 pub mod record;
 pub mod shutdown;

@@ -88,7 +88,9 @@ async fn reconcile(
     telemetry: &Telemetry,
 ) {
     loop {
-        let config = current.borrow_and_update().clone();
+        let mut config = current.borrow_and_update().clone();
+        // It changes with a restart only, and who is not told it runs in it.
+        config.realm.namespace = Some(realm.to_owned());
         tokio::select! {
             () = run::run(client.clone(), realm, &config, identity, telemetry) => return,
             changed = current.changed() => if changed.is_err() { return },
@@ -140,7 +142,7 @@ fn needs_restart(old: &Config, new: &Config) -> bool {
 }
 
 /// One client for the work and one for the Lease, which gives up rather than being late.
-fn clients(config: kube::Config) -> kube::Result<(Client, Client)> {
+pub(super) fn clients(config: kube::Config) -> kube::Result<(Client, Client)> {
     let mut lease = config.clone();
     lease.default_retry = false;
     Ok((Client::try_from(config)?, Client::try_from(lease)?))

@@ -124,6 +124,13 @@ pub struct Send {
     server: Server,
 }
 
+impl Send {
+    /// The body, as it was given.
+    pub(crate) fn data(&self) -> &str {
+        &self.data
+    }
+}
+
 fn message_id(text: &str) -> Result<MessageId, &'static str> {
     MessageId::parse(text).ok_or("expected msg_ and 44 digits, as `snaphook deliveries` lists them")
 }

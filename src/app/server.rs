@@ -115,7 +115,7 @@ impl FromStr for Records {
     }
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let duration: jiff::SignedDuration = text.parse().map_err(|_| "expected a duration such as 90s or 1h30m")?;
     duration.try_into().map_err(|_| "expected a duration that is not negative".to_owned())
 }

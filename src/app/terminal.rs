@@ -8,18 +8,18 @@ use std::{
 use serde::Serialize;
 
 /// Several lines, of any bytes.
-pub(super) fn lines(bytes: &[u8]) -> String {
+pub(crate) fn lines(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     text.chars().map(|char| if matches!(char, '\n' | '\t') { char } else { shown(char) }).collect()
 }
 
 /// One line.
-pub(super) fn line(text: &str) -> String {
+pub(crate) fn line(text: &str) -> String {
     text.chars().map(shown).collect()
 }
 
 /// JSON over several lines. It stays the same JSON: what could steer is escaped.
-pub(super) fn json(value: &impl Serialize) -> serde_json::Result<String> {
+pub(crate) fn json(value: &impl Serialize) -> serde_json::Result<String> {
     let text = serde_json::to_string_pretty(value)?;
     let mut escaped = String::with_capacity(text.len() + 1);
     for char in text.chars() {
@@ -36,7 +36,7 @@ pub(super) fn json(value: &impl Serialize) -> serde_json::Result<String> {
 }
 
 /// Writes to the standard output. That nobody reads on is no error.
-pub(super) fn print(text: &str) -> io::Result<()> {
+pub(crate) fn print(text: &str) -> io::Result<()> {
     let mut output = io::stdout().lock();
     match output.write_all(text.as_bytes()).and_then(|()| output.flush()) {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),

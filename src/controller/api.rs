@@ -13,6 +13,9 @@ use crate::crd::FIELD_MANAGER;
 /// No call takes longer: a server that is stopped keeps its connections open.
 const DEADLINE: Duration = Duration::from_secs(10);
 
+/// Of an object, and in plain text of a kind that the API server does not have.
+pub const NOT_FOUND: u16 = 404;
+
 /// Awaits a call, and sorts its error.
 ///
 /// # Errors
@@ -35,7 +38,7 @@ pub async fn call_opt<T>(
     call(object, async {
         match request.await {
             Ok(found) => Ok(Some(found)),
-            Err(kube::Error::Api(status)) if status.is_not_found() => Ok(None),
+            Err(kube::Error::Api(status)) if status.code == NOT_FOUND => Ok(None),
             Err(error) => Err(error),
         }
     })
@@ -57,7 +60,7 @@ pub fn merge_params() -> PatchParams {
 fn sort(object: &str, error: kube::Error) -> ApplyError {
     let object = object.to_owned();
     match error {
-        kube::Error::Api(status) if status.is_conflict() || status.is_already_exists() || status.is_not_found() => {
+        kube::Error::Api(status) if status.is_conflict() || status.is_already_exists() || status.code == NOT_FOUND => {
             ApplyError::Conflict { object }
         }
         kube::Error::Api(status) if is_terminating(&status) => ApplyError::Going { object },

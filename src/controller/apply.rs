@@ -9,6 +9,7 @@ use super::{
     consumer::Consumer,
     fetch::{Depth, ObjectVersion, Observed, StoredRecord},
     report::Note,
+    route::{RouteWrite, RouteWrites},
     steps::{StatusOf, Steps},
 };
 use crate::crd::Kind;
@@ -45,6 +46,10 @@ pub trait World<K: Steps>: Send + Sync {
     ) -> impl Future<Output = Result<bool, ApplyError>> + Send;
     /// Removes a Secret of ours that is still as it was seen.
     fn delete_consumer(&self, seen: &Secret) -> impl Future<Output = Result<(), ApplyError>> + Send;
+    /// Makes, changes or removes a route.
+    fn write_route(&self, write: &RouteWrite) -> impl Future<Output = Result<(), ApplyError>> + Send;
+    /// Removes the routes that were made for this very resource, if there are any.
+    fn delete_routes(&self, resource: &K) -> impl Future<Output = Result<(), ApplyError>> + Send;
     /// Reports.
     fn write_status(&self, resource: &K, status: &StatusOf<K>) -> impl Future<Output = Result<(), ApplyError>> + Send;
     /// Tells people of a transition. A note that is lost harms nothing.
@@ -82,6 +87,14 @@ pub enum ApplyError {
         /// Why, and the fix.
         message: String,
     },
+    /// A route was refused, or who was asked about it did not answer. Nothing else waits for it.
+    #[error("{object} could not be written: {message}")]
+    RouteNotWritten {
+        /// Which.
+        object: String,
+        /// Why, without the ids in its paths.
+        message: String,
+    },
     /// The API server could not be reached or could not answer.
     #[error("{object} could not be reached")]
     Unreachable {
@@ -95,7 +108,7 @@ pub enum ApplyError {
 
 impl ApplyError {
     /// All that [`Self::reason`] may be.
-    pub const REASONS: [&str; 5] = ["Conflict", "Going", "Refused", "Unusable", "Unreachable"];
+    pub const REASONS: [&str; 6] = ["Conflict", "Going", "Refused", "Unusable", "RouteNotWritten", "Unreachable"];
 
     /// A bounded name for metrics and logs.
     #[must_use]
@@ -105,6 +118,7 @@ impl ApplyError {
             Self::Going { .. } => "Going",
             Self::Refused { .. } => "Refused",
             Self::Unusable { .. } => "Unusable",
+            Self::RouteNotWritten { .. } => "RouteNotWritten",
             Self::Unreachable { .. } => "Unreachable",
         }
     }
@@ -123,6 +137,9 @@ impl ApplyError {
             Self::Going { object } => Self::Going { object: object.clone() },
             Self::Refused { object, message } => Self::Refused { object: object.clone(), message: message.clone() },
             Self::Unusable { object, message } => Self::Unusable { object: object.clone(), message: message.clone() },
+            Self::RouteNotWritten { object, message } => {
+                Self::RouteNotWritten { object: object.clone(), message: message.clone() }
+            }
             Self::Unreachable { object, source } => {
                 Self::Unreachable { object: object.clone(), source: source.to_string().into() }
             }
@@ -134,6 +151,8 @@ impl ApplyError {
 pub struct Plan<K: Steps> {
     /// The record and the Secret.
     pub writes: Writes<K>,
+    /// The routes, after the Secret: none of them holds anything else back.
+    pub routes: RouteWrites,
     /// The report when they are done.
     pub status: StatusOf<K>,
     /// The transitions.
@@ -195,7 +214,7 @@ impl<K: Steps> Plan<K> {
             Writes::Withdraw => stored.is_some(),
             Writes::Nothing => observed.record.as_ref().is_some_and(StoredRecord::is_mere_leftover),
         };
-        objects_differ || self.status_differs(resource)
+        objects_differ || !self.routes.writes.is_empty() || self.status_differs(resource)
     }
 
     fn status_differs(&self, resource: &K) -> bool {
@@ -224,13 +243,27 @@ impl<K: Steps> Plan<K> {
             }
             Writes::Nothing => {}
         }
-        if self.status_differs(resource) {
+        let routed = self.write_routes(world).await;
+        // What is new of a failure is told by the next run, which knows of it.
+        let is_told = match &routed {
+            Ok(()) => true,
+            Err(ApplyError::RouteNotWritten { .. }) => self.routes.failing,
+            Err(_) => false,
+        };
+        if is_told && self.status_differs(resource) {
             world.write_status(resource, &self.status).await?;
         }
         for note in &self.notes {
             world.publish(resource, note).await;
         }
-        Ok(self.next)
+        routed.map(|()| self.next)
+    }
+
+    async fn write_routes<W: World<K>>(&self, world: &W) -> Result<(), ApplyError> {
+        for write in &self.routes.writes {
+            world.write_route(write).await?;
+        }
+        Ok(())
     }
 }
 

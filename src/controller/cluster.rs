@@ -1,31 +1,40 @@
 //! Flow 1: the Kubernetes cluster as the steps see it: looks at caches or at the API server, and writes with preconditions.
 
 pub mod around;
+mod routes;
 mod world;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, fmt::Debug, sync::Arc};
 
-use k8s_openapi::api::core::v1::{Namespace, Secret};
+use k8s_openapi::api::{
+    core::v1::{Namespace, Secret},
+    networking::v1::Ingress,
+};
 use kube::{
-    Api, Client, ResourceExt as _,
+    Api, Client, Resource, ResourceExt as _,
     api::{DynamicObject, Patch},
     core::{ApiResource, PartialObjectMeta},
     runtime::{events::Recorder, reflector::ObjectRef},
 };
 
+use serde::de::DeserializeOwned;
+
 use super::{
     api::{call_opt, merge_params},
     apply::ApplyError,
     contest::Contests,
-    fetch::{self, Depth},
-    records::{Id, RecordCaches, Records},
+    fetch::{self, Depth, ObjectVersion},
+    records::{Id, RecordCaches, Records, unchanged},
+    route::HttpRoute,
     steps::{StatusOf, Steps},
-    watches::{Cache, Listed, Of, Resources},
+    watches::{Cache, Listed, Of, Resources, Routes},
 };
 use crate::{
+    config,
     crd::{Kind, Report as _},
     record,
 };
+pub use routes::RouteFailures;
 
 /// What the watches keep in memory. Each holds our own objects only.
 pub struct Caches {
@@ -37,12 +46,16 @@ pub struct Caches {
     pub references: Cache<Secret>,
     /// Namespaces, where the policy asks for their labels.
     pub namespaces: Option<Cache<PartialObjectMeta<Namespace>>>,
+    /// Routes.
+    pub ingresses: Routes<Ingress>,
+    /// Routes, where the API server has that kind.
+    pub http_routes: Routes<HttpRoute>,
 }
 
 impl Caches {
     /// Whether those were filled that every kind depends on.
     pub fn shared(&self) -> impl Iterator<Item = &Listed> {
-        let Self { resources: _, consumers, references, namespaces } = self;
+        let Self { resources: _, consumers, references, namespaces, ingresses: _, http_routes: _ } = self;
         let secrets = [consumers, references].into_iter().map(Cache::listed);
         secrets.chain(namespaces.as_ref().map(Cache::listed))
     }
@@ -62,8 +75,14 @@ pub struct Cluster {
     pub all_records: Arc<[RecordCaches]>,
     /// Publishes Events.
     pub recorder: Recorder,
-    /// Who rewrites our Secrets.
+    /// Who rewrites our Secrets and routes.
     pub contests: Contests,
+    /// Where routes are made: the shared realm's namespace.
+    pub realm_namespace: String,
+    /// Which routes are wanted by those who do not say.
+    pub routes: config::Routes,
+    /// Which of them could not be written.
+    pub route_failures: RouteFailures,
 }
 
 impl Cluster {
@@ -164,6 +183,13 @@ impl Cluster {
         let found = call_opt("a resource that does not parse", api.get(&resource.name_any())).await?;
         let status = found.and_then(|found| serde_json::from_value(found.data.get("status")?.clone()).ok());
         Ok(status.unwrap_or_default())
+    }
+
+    async fn delete_unchanged<O>(&self, what: &str, api: &Api<O>, seen: &O) -> Result<(), ApplyError>
+    where
+        O: Resource + Clone + DeserializeOwned + Debug,
+    {
+        call_opt(what, api.delete(&seen.name_any(), &unchanged(&ObjectVersion::of(seen)))).await.map(drop)
     }
 
     async fn patch_finalizers<K: Kind>(&self, resource: &K, operations: serde_json::Value) -> Result<(), ApplyError> {

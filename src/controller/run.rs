@@ -21,18 +21,20 @@ use kube::{
 use super::{
     apply::{ApplyError, World},
     cleanup::cleanup,
-    cluster::{Caches, Cluster, around::Surroundings},
+    cluster::{Caches, Cluster, RouteFailures, around::Surroundings},
     contest::Contests,
     overview::{Overview, Watched},
     records::{Found, RecordCaches, Records},
     refusal::{Reason, Refusal},
-    report, signing_keys,
+    report,
+    route::Route,
+    signing_keys,
     steps::{self, Entropy, Steps},
     watches::{self, Cache, Guarded, Of, Resources, Trigger, Triggers},
 };
 use crate::{
-    config::Config,
-    crd::{AppCredential, Kind, Webhook, WebhookCredential},
+    config::{Config, RouteMode},
+    crd::{AppCredential, Kind, Webhook, WebhookCredential, webhook::RouteType},
     record,
     telemetry::metrics::controller::Metrics,
 };
@@ -101,12 +103,25 @@ struct Work {
     failures: Mutex<HashMap<Trigger, u32>>,
 }
 
-fn lanes(client: &Client, realm_namespace: &str, config: &Config, instance: &str, metrics: &Arc<Metrics>) -> Vec<Lane> {
-    let scopes: Vec<Option<&str>> = if config.watch_namespaces.is_empty() {
+/// The cluster as each lane has it, with the lane's namespace, before anything is watched: caches are empty.
+pub(super) fn unwatched(client: &Client, realm_namespace: &str, config: &Config) -> Vec<(Option<String>, Cluster)> {
+    let metrics = Telemetry::default().metrics;
+    let lanes = lanes(client, realm_namespace, config, "", &metrics).into_iter();
+    let clusters = lanes.filter_map(|lane| Some(Arc::into_inner(lane.work)?.cluster));
+    scopes(config).into_iter().map(|scope| scope.map(str::to_owned)).zip(clusters).collect()
+}
+
+/// A namespace each, or all of them in one.
+fn scopes(config: &Config) -> Vec<Option<&str>> {
+    if config.watch_namespaces.is_empty() {
         vec![None]
     } else {
         config.watch_namespaces.iter().map(|namespace| Some(namespace.as_str())).collect()
-    };
+    }
+}
+
+fn lanes(client: &Client, realm_namespace: &str, config: &Config, instance: &str, metrics: &Arc<Metrics>) -> Vec<Lane> {
+    let scopes = scopes(config);
     let known: Vec<_> = scopes.iter().map(|scope| Known::watch(client, realm_namespace, *scope)).collect();
     let all_resources: Arc<[Resources]> = known.iter().map(|known| known.resources.clone()).collect();
     let all_records: Arc<[RecordCaches]> = known.iter().map(|known| known.records.clone()).collect();
@@ -114,7 +129,7 @@ fn lanes(client: &Client, realm_namespace: &str, config: &Config, instance: &str
     let recorder = Recorder::new(client.clone(), reporter);
     let lane = |(scope, known): (Option<&str>, Known)| {
         let records = Records::new(client.clone(), realm_namespace, &config.realms, known.records.clone());
-        let (caches, triggers) = known.and_secrets(client, config, scope);
+        let (caches, triggers) = known.and_the_rest(client, realm_namespace, config, scope);
         let cluster = Cluster {
             client: client.clone(),
             records,
@@ -123,6 +138,9 @@ fn lanes(client: &Client, realm_namespace: &str, config: &Config, instance: &str
             all_records: all_records.clone(),
             recorder: recorder.clone(),
             contests: Contests::default(),
+            realm_namespace: realm_namespace.to_owned(),
+            routes: config.routes.clone(),
+            route_failures: RouteFailures::default(),
         };
         let metrics = metrics.clone();
         let work = Work { cluster, config: config.clone(), metrics, failures: Mutex::default() };
@@ -154,18 +172,28 @@ impl Known {
     }
 
     /// The watches of a lane's own.
-    fn and_secrets(self, client: &Client, config: &Config, scope: Option<&str>) -> (Caches, Triggers) {
+    fn and_the_rest(
+        self,
+        client: &Client,
+        realm_namespace: &str,
+        config: &Config,
+        scope: Option<&str>,
+    ) -> (Caches, Triggers) {
         let Self { resources, records: _, mut triggers } = self;
         let (consumers, of_consumers) = watches::consumers(scoped(client, scope), resources.clone());
         let (references, of_references) = watches::references(scoped(client, scope), resources.clone());
         let namespaces = config.needs_namespace_labels().then(|| watches::namespaces(client, resources.clone()));
         let (namespaces, of_namespaces) = namespaces.unzip();
-        triggers.extend([of_consumers, of_references].into_iter().chain(of_namespaces));
-        (Caches { resources, consumers, references, namespaces }, stream::select_all(triggers).boxed())
+        let (ingresses, of_ingresses) = watches::routes(client, realm_namespace, scope, resources.clone(), "Ingresses");
+        let (http_routes, of_http_routes) =
+            watches::routes(client, realm_namespace, scope, resources.clone(), "HTTPRoutes");
+        triggers.extend([of_consumers, of_references, of_ingresses, of_http_routes].into_iter().chain(of_namespaces));
+        let caches = Caches { resources, consumers, references, namespaces, ingresses, http_routes };
+        (caches, stream::select_all(triggers).boxed())
     }
 }
 
-fn scoped<K>(client: &Client, namespace: Option<&str>) -> Api<K>
+pub(super) fn scoped<K>(client: &Client, namespace: Option<&str>) -> Api<K>
 where
     K: kube::Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>,
 {
@@ -258,9 +286,10 @@ impl Work {
     }
 
     fn watched(&self) -> Watched {
-        let resources = self.cluster.caches.resources.clone();
-        let listed = resources.listed().into_iter().chain(self.cluster.needs()).cloned().collect();
-        Watched { resources, listed }
+        let Caches { resources, ingresses, http_routes, .. } = &self.cluster.caches;
+        let routes = [ingresses.listed(), http_routes.listed()];
+        let listed = resources.listed().into_iter().chain(routes).chain(self.cluster.needs()).cloned().collect();
+        Watched { resources: resources.clone(), listed }
     }
 
     /// Nobody is judged by half of what is there. A kind whose CRD is missing does not keep the others waiting.
@@ -332,20 +361,39 @@ impl Work {
         if let Err(error) = records.end_realms().await {
             tracing::warn!(error = &error as &dyn std::error::Error, "a realm that is no longer listed was not ended");
         }
+        self.sweep_routes().await;
+    }
+
+    /// The same for routes, and for the one for all where there is to be none.
+    async fn sweep_routes(&self) {
+        let Caches { ingresses, http_routes, .. } = &self.cluster.caches;
+        for listed in [ingresses.listed(), http_routes.listed()] {
+            listed.wait().await;
+        }
+        let ingresses = ingresses.all().into_iter().map(Route::from);
+        for route in ingresses.chain(http_routes.all().into_iter().map(Route::from)) {
+            if let Err(error) = self.sweep_route(&route).await {
+                tracing::warn!(route = route.name(), reason = error.reason(), "an orphan was not looked at");
+            }
+        }
+    }
+
+    async fn sweep_route(&self, route: &Route) -> Result<(), ApplyError> {
+        let is_wanted = match route.owner() {
+            Some(owner) => self.is_there(&owner).await?,
+            None => !route.is_of_all() || shared_kind(&self.config) == Some(route.kind()),
+        };
+        if is_wanted {
+            return Ok(());
+        }
+        tracing::info!(kind = route.kind().as_str(), name = route.name(), "removing a route that nobody asks for");
+        self.cluster.delete_route(route).await
     }
 
     async fn sweep_record(&self, found: &Found) -> Result<(), ApplyError> {
         let Some(source) = record::source_of(&found.stored.json.0) else { return Ok(()) };
         let belongs = found.of_namespace.as_ref().is_none_or(|namespace| *namespace == source.namespace);
-        let exists = belongs
-            && match source.kind.as_str() {
-                AppCredential::KIND => self.exists::<AppCredential>(&source).await?,
-                Webhook::KIND => self.exists::<Webhook>(&source).await?,
-                WebhookCredential::KIND => self.exists::<WebhookCredential>(&source).await?,
-                // Of a later version, perhaps.
-                _ => true,
-            };
-        if exists {
+        if belongs && self.is_there(&source).await? {
             return Ok(());
         }
         tracing::info!(
@@ -357,6 +405,16 @@ impl Work {
         found.place.delete(&found.id, &found.stored.version).await
     }
 
+    async fn is_there(&self, source: &record::Source) -> Result<bool, ApplyError> {
+        match source.kind.as_str() {
+            AppCredential::KIND => self.exists::<AppCredential>(source).await,
+            Webhook::KIND => self.exists::<Webhook>(source).await,
+            WebhookCredential::KIND => self.exists::<WebhookCredential>(source).await,
+            // Of a later version, perhaps.
+            _ => Ok(true),
+        }
+    }
+
     async fn exists<K: Kind>(&self, source: &record::Source) -> Result<bool, ApplyError>
     where
         Resources: Of<K>,
@@ -365,6 +423,12 @@ impl Work {
         let known = ObjectRef::new(&source.name).within(&source.namespace);
         Ok(resources.get(&known).is_some() || self.cluster.resource_exists::<K>(source).await?)
     }
+}
+
+/// What the route for all is, where there is to be one.
+fn shared_kind(config: &Config) -> Option<RouteType> {
+    let is_shared = config.routes.mode == RouteMode::Shared && config.realm.service.is_some();
+    is_shared.then_some(config.routes.type_)
 }
 
 fn pause_until(next: Option<Timestamp>, now: Timestamp) -> Duration {

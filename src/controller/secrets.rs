@@ -173,23 +173,28 @@ fn owner_references(wanted: &Consumer, seen: &Secret) -> Vec<OwnerReference> {
 /// Another field manager that owns data which we set, if there is one: who rewrote our Secret.
 #[must_use]
 pub fn rewritten_by(wanted: &Consumer, seen: &Secret) -> Option<String> {
-    let entries = seen.meta().managed_fields.iter().flatten();
-    let foreign = entries.filter(|entry| entry.manager.as_deref() != Some(FIELD_MANAGER));
+    let foreign = other_managers(seen.meta().managed_fields.as_deref().unwrap_or_default());
     let mut touching =
         foreign.filter(|entry| OwnedFields::of_entry(entry).data.iter().any(|key| wanted.data.contains_key(key)));
     touching.next().and_then(|entry| entry.manager.clone())
 }
 
+/// The entries of others.
+pub(super) fn other_managers(entries: &[ManagedFieldsEntry]) -> impl Iterator<Item = &ManagedFieldsEntry> {
+    entries.iter().filter(|entry| entry.manager.as_deref() != Some(FIELD_MANAGER))
+}
+
 /// The fields that our field manager owns.
 #[derive(Default)]
-struct OwnedFields {
+pub(super) struct OwnedFields {
     data: BTreeSet<String>,
     labels: BTreeSet<String>,
-    annotations: BTreeSet<String>,
+    /// Keys of annotations.
+    pub(super) annotations: BTreeSet<String>,
 }
 
 impl OwnedFields {
-    fn of(entries: &[ManagedFieldsEntry]) -> Self {
+    pub(super) fn of(entries: &[ManagedFieldsEntry]) -> Self {
         let ours = entries.iter().filter(|entry| entry.manager.as_deref() == Some(FIELD_MANAGER));
         ours.map(Self::of_entry).fold(Self::default(), |mut all, one| {
             all.data.extend(one.data);

@@ -2,6 +2,8 @@
 
 mod cache;
 mod resources;
+mod routes;
+mod served;
 mod told;
 
 use std::{
@@ -25,6 +27,7 @@ use self::cache::{config, watch};
 pub use self::{
     cache::{Cache, Listed},
     resources::{Guarded, Of, Resources, Trigger},
+    routes::{Routes, routes},
 };
 use super::fetch::{CONSUMER_LABEL, OWNER_ANNOTATION};
 use crate::{

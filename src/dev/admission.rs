@@ -82,6 +82,7 @@ pub struct Admitted {
 /// Admits what is in the files. Keeps the last good Secrets, as they are stored nowhere.
 #[derive(Default)]
 pub struct Admission {
+    services: bool,
     secrets: BTreeMap<String, Declared>,
 }
 
@@ -90,11 +91,18 @@ struct Look<'a> {
     checkers: &'a Checkers,
     resources: &'a Resources,
     now: Timestamp,
+    services: bool,
     admitted: Admitted,
     file: &'a str,
 }
 
 impl Admission {
+    /// Webhooks may name Services: the resources are meant for a cluster, which has some.
+    #[must_use]
+    pub fn with_services() -> Self {
+        Self { services: true, ..Self::default() }
+    }
+
     /// Looks at every document.
     pub fn admit(
         &mut self,
@@ -103,7 +111,8 @@ impl Admission {
         resources: &Resources,
         now: Timestamp,
     ) -> Admitted {
-        let mut look = Look { checkers, resources, now, admitted: Admitted::default(), file: "" };
+        let services = self.services;
+        let mut look = Look { checkers, resources, now, services, admitted: Admitted::default(), file: "" };
         let mut by_file = BTreeMap::new();
         for (file, parsed) in manifests.files() {
             look.file = file;
@@ -209,7 +218,7 @@ impl Look<'_> {
 
     /// There are no Services without a cluster.
     fn has_url(&mut self, document: &Document, webhook: &Webhook) -> bool {
-        if webhook.spec.delivery.service.is_none() {
+        if self.services || webhook.spec.delivery.service.is_none() {
             return true;
         }
         let place = Place::parse("spec.delivery.service");

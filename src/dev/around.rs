@@ -1,7 +1,8 @@
 //! Flow 1 without a cluster: what only one kind depends on, as the files have it.
 
-use std::io;
+use std::{collections::BTreeMap, io};
 
+use k8s_openapi::api::core::v1::{Service, ServicePort, ServiceSpec};
 use kube::ResourceExt as _;
 
 use super::{
@@ -12,10 +13,13 @@ use crate::{
     controller::{
         app_credential::fetch::Around as AppCredentialAround,
         steps::Steps,
-        webhook::fetch::{self as webhook, Around as WebhookAround},
+        webhook::{
+            fetch::{self as webhook, Around as WebhookAround},
+            route as webhook_route,
+        },
         webhook_credential::fetch::Around as WebhookCredentialAround,
     },
-    crd::{AppCredential, Kind as _, Webhook, WebhookCredential},
+    crd::{AppCredential, Kind as _, Webhook, WebhookCredential, webhook::ServiceRef},
     record::{self, EndpointRecord, InjectionRecord},
 };
 
@@ -44,11 +48,25 @@ impl Surroundings<Webhook> for Directory {
     fn around(&self, resource: &Webhook) -> io::Result<WebhookAround> {
         Ok(WebhookAround {
             has_credential: self.has_credential(resource)?,
-            // There are none here, and admission refuses who asks for one.
-            service: None,
+            // There are none here, and admission refuses who asks for one, unless somebody only wants to see.
+            service: resource.spec.delivery.service.as_ref().filter(|_| self.assumes_services()).map(assumed),
             has_url: self.has_url(resource)?,
+            // There is nobody here who could take one, and no configuration that asks for one.
+            routes: webhook_route::Around::default(),
         })
     }
+}
+
+/// A Service that can be delivered to.
+fn assumed(reference: &ServiceRef) -> Service {
+    let port = ServicePort { port: reference.port, ..ServicePort::default() };
+    let spec = ServiceSpec {
+        cluster_ip: Some("10.0.0.1".to_owned()),
+        selector: Some(BTreeMap::from([("app".to_owned(), reference.name.clone())])),
+        ports: Some(vec![port]),
+        ..ServiceSpec::default()
+    };
+    Service { spec: Some(spec), ..Service::default() }
 }
 
 impl Directory {

@@ -24,6 +24,7 @@ use crate::{
         consumer::Consumer,
         fetch::{self, Depth, ObjectVersion, Observed},
         report::Note,
+        route::RouteWrite,
         steps::{StatusOf, Steps},
     },
     crd::{Kind, Report as _},
@@ -52,6 +53,8 @@ pub struct Declared {
     pub secrets: BTreeMap<Key, Secret>,
     /// Labels of namespaces.
     pub namespaces: BTreeMap<String, BTreeMap<String, String>>,
+    /// Every Service that a Webhook names is taken to be there, as it should be.
+    pub services_assumed: bool,
 }
 
 impl Directory {
@@ -81,6 +84,11 @@ impl Directory {
     /// Takes over what the files declare besides resources.
     pub fn declare(&self, declared: Declared) {
         *lock(&self.declared) = declared;
+    }
+
+    /// Whether Services that nobody declares count as there.
+    pub(super) fn assumes_services(&self) -> bool {
+        lock(&self.declared).services_assumed
     }
 
     /// The transitions since the last call.
@@ -232,6 +240,15 @@ where
     async fn delete_consumer(&self, seen: &Secret) -> Result<(), ApplyError> {
         let (namespace, name) = (seen.namespace().unwrap_or_default(), seen.name_any());
         self.mounts.remove(&namespace, &name).map_err(failed(format!("the Secret {name}")))
+    }
+
+    /// The configuration names no Service, so no route is wanted.
+    async fn write_route(&self, _: &RouteWrite) -> Result<(), ApplyError> {
+        Ok(())
+    }
+
+    async fn delete_routes(&self, _: &K) -> Result<(), ApplyError> {
+        Ok(())
     }
 
     async fn write_status(&self, resource: &K, status: &StatusOf<K>) -> Result<(), ApplyError> {

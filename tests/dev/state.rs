@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::laptop::{Laptop, access_token, eventually};
+use crate::laptop::{Laptop, access_token, eventually, shell};
 
 const BILLING: &str = "demo/billing-credential";
 
@@ -70,4 +70,27 @@ async fn a_configuration_file_counts_and_so_do_its_changes() {
     let line = laptop.says(&["Refused", "snaphook-config.yaml", "realm.issuer"]).await;
     assert!(line.contains("the last good configuration stays"), "{line}");
     access_token(&laptop.token("default/shop-credential"));
+}
+
+#[tokio::test]
+async fn policies_of_forward_auth_count_and_so_do_their_changes() {
+    let policy = |scope| {
+        format!(
+            "realm: {{issuer: 'https://auth.example.com'}}\nforwardAuth: {{policies: {{shop: {{audience: 'https://auth.example.com', scopes: [{scope}]}}}}}}\n"
+        )
+    };
+    let shop = "apiVersion: snaphook.dev/v1alpha1\nkind: AppCredential\nmetadata: {name: shop}\nspec: {scopes: [a]}\n";
+    let laptop = Laptop::with("forward-auth", &[("snaphook-config.yaml", &*policy("a")), ("shop.yaml", shop)]).await;
+    eventually("a token", || laptop.token("default/shop-credential")["access_token"].is_string()).await;
+    let token = access_token(&laptop.token("default/shop-credential"));
+    let passes = || {
+        let (bearer, url) =
+            (format!("Authorization: Bearer {token}"), format!("{}/oauth/forward-auth/shop", laptop.url()));
+        shell(&format!("curl -sS -m 20 -o /dev/null -w '%{{http_code}}' -H '{bearer}' '{url}'")) == "200"
+    };
+    assert!(passes());
+    laptop.save("snaphook-config.yaml", &policy("b"));
+    eventually("another scope is asked for", || !passes()).await;
+    laptop.save("snaphook-config.yaml", &policy("a"));
+    eventually("the former one again", passes).await;
 }

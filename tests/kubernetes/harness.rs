@@ -13,7 +13,7 @@ mod wait;
 pub(crate) use controller::{Controller, shared_controller};
 pub(crate) use installation::Installation;
 pub(crate) use mount::Mount;
-pub(crate) use plane::{CRDS, Plane, RBAC, busy, quiet};
+pub(crate) use plane::{CONTROLLER_RULES, CRDS, Plane, REALM_RULES, busy, quiet};
 pub(crate) use proxy::{Proxy, Side};
 pub(crate) use server::Server;
 pub(crate) use tenant::{Tenant, hash_of, value};

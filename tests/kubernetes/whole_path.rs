@@ -67,6 +67,31 @@ async fn a_credential_is_declared_used_revoked_and_deleted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn policies_of_forward_auth_reach_the_server_and_a_revocation_its_answers() {
+    let installation = Installation::shared("forward-auth").await;
+    let policy = |scope: &str| {
+        installation.configure(&format!(
+            "- {{namespaces: {{}}}}\nforwardAuth: {{policies: {{orders: {{audience: 'https://auth.example.com', scopes: ['{scope}']}}}}}}"
+        ));
+    };
+    policy("orders:read");
+    let _controller = installation.controller("forward-auth").await;
+    let server = installation.server(&[]).await;
+    installation.declare("app", "{scopes: ['orders:read']}").await;
+    installation.ready("app").await;
+    let app = installation.credentials("app-credential").await;
+    eventually("the first token", async || server.token(&app).0 == 200).await;
+    let token = server.access_token(&app);
+    assert_eq!(server.forward_auth("orders", &token), 200);
+    policy("orders:write");
+    eventually("another scope is asked for", async || server.forward_auth("orders", &token) == 403).await;
+    policy("orders:read");
+    eventually("the former one again", async || server.forward_auth("orders", &token) == 200).await;
+    installation.patch("app", r#"{"revoked":true}"#).await;
+    eventually("refused", async || server.forward_auth("orders", &token) == 401).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn old_and_new_secret_get_tokens_until_the_overlap_ends() {
     let installation = Installation::shared("rotation").await;
     let _controller = installation.controller("one").await;

@@ -1,6 +1,6 @@
 //! Flow 1, step 1: what only one kind depends on, as the cluster has it.
 
-use std::future::Future;
+use std::future::{self, Future};
 
 use k8s_openapi::api::core::v1::Service;
 use kube::{Api, ResourceExt as _, runtime::reflector::ObjectRef};
@@ -28,6 +28,10 @@ pub trait Surroundings<K: Steps> {
     fn needs(&self) -> Vec<&Listed> {
         Vec::new()
     }
+    /// Removes what only one kind has besides its record.
+    fn delete_routes(&self, _: &K) -> impl Future<Output = Result<(), ApplyError>> + Send {
+        future::ready(Ok(()))
+    }
     /// Looks.
     fn around(&self, resource: &K, depth: Depth) -> impl Future<Output = Result<K::Around, ApplyError>> + Send;
 }
@@ -51,11 +55,20 @@ impl Surroundings<WebhookCredential> for Cluster {
 }
 
 impl Surroundings<Webhook> for Cluster {
-    async fn around(&self, resource: &Webhook, _: Depth) -> Result<WebhookAround, ApplyError> {
+    fn needs(&self) -> Vec<&Listed> {
+        vec![self.caches.ingresses.listed(), self.caches.http_routes.listed()]
+    }
+
+    async fn delete_routes(&self, resource: &Webhook) -> Result<(), ApplyError> {
+        self.delete_routes_of(resource).await
+    }
+
+    async fn around(&self, resource: &Webhook, depth: Depth) -> Result<WebhookAround, ApplyError> {
         Ok(WebhookAround {
             has_credential: self.has_credential(resource),
             service: self.service(resource).await?,
             has_url: self.has_url(resource),
+            routes: self.routes(resource, depth).await,
         })
     }
 }

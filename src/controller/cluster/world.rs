@@ -18,6 +18,7 @@ use crate::{
         fetch::{Depth, ObjectVersion, Observed, source},
         records::{Entry, unchanged},
         report::Note,
+        route::RouteWrite,
         secrets,
         steps::{StatusOf, Steps},
         watches::{Of, Resources},
@@ -123,6 +124,14 @@ where
         let secrets = self.secrets(&seen.namespace().unwrap_or_default());
         let params = unchanged(&ObjectVersion::of(seen));
         call_opt("the former Secret", secrets.delete(&seen.name_any(), &params)).await.map(drop)
+    }
+
+    async fn write_route(&self, write: &RouteWrite) -> Result<(), ApplyError> {
+        self.carry_out_route(write).await
+    }
+
+    async fn delete_routes(&self, resource: &K) -> Result<(), ApplyError> {
+        Surroundings::delete_routes(self, resource).await
     }
 
     async fn write_status(&self, resource: &K, status: &StatusOf<K>) -> Result<(), ApplyError> {

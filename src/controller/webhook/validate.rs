@@ -8,6 +8,7 @@ use kube::{Resource as _, ResourceExt as _};
 
 use super::{
     hook_id::Address,
+    route::{self, Asked},
     spec,
     target::{self, Unresolved},
 };
@@ -72,6 +73,8 @@ pub struct Validated {
     pub limits: Limits,
     /// Where it is reached.
     pub address: Address,
+    /// How it is reached from outside the cluster.
+    pub route: Asked,
     /// The Secret for the app, without its data.
     pub consumer: Consumer,
     /// Names of its keys.
@@ -134,6 +137,7 @@ pub fn validate(resource: &Webhook, observed: &Observed<Webhook>, config: &Confi
         overlap: rotation.overlap.map_or(DEFAULT_OVERLAP, Into::into),
         limits: policy_of(resource, observed, config).webhook_limits(),
         address: address(resource, config),
+        route: route::asked(resource, config),
         consumer: Consumer::of(resource, spec.deletion_policy.unwrap_or_default() == DeletionPolicy::Retain),
         keys: keys(resource),
     })
@@ -264,11 +268,11 @@ fn own_secret(
 }
 
 fn address(resource: &Webhook, config: &Config) -> Address {
-    let (route, realm) = (resource.spec.route.as_ref(), realm(resource, config));
+    let (host, realm) = (resource.spec.route.as_ref().and_then(|route| route.host.as_deref()), realm(resource, config));
     let internal = realm.internal_hooks_url().to_owned();
-    let external = match (realm.reachable(), route.map_or(config.routes.type_, |route| route.type_)) {
+    let external = match (realm.reachable(), route::kind(resource, &config.routes)) {
         (None, _) | (_, RouteType::None) => internal.clone(),
-        (Some(realm), _) => realm.hooks_url(route.and_then(|route| route.host.as_deref())),
+        (Some(realm), RouteType::Ingress | RouteType::HttpRoute) => realm.hooks_url(host),
     };
     let secret = spec::verification(&resource.spec.verification) == Verification::None;
     Address { external, internal, secret }

@@ -60,6 +60,12 @@ impl Server {
         let (user, token) = (format!("{client_id}:{secret}"), format!("token={token}"));
         curl(&["-u", &user, "--data-urlencode", &token, &format!("http://{}/oauth/introspect", self.public)])
     }
+
+    /// The status that a proxy is told.
+    pub(crate) fn forward_auth(&self, policy: &str, token: &str) -> u16 {
+        let bearer = format!("Authorization: Bearer {token}");
+        curl(&["-H", &bearer, &format!("http://{}/oauth/forward-auth/{policy}", self.public)]).0
+    }
 }
 
 fn curl(arguments: &[&str]) -> (u16, Value) {

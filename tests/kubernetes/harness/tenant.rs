@@ -55,7 +55,7 @@ impl<'a> Tenant<'a> {
         )
     }
 
-    /// Starts a controller for this namespace alone, under `rbac.yaml`, without leader election.
+    /// Starts a controller for this namespace alone, under the chart's rules, without leader election.
     pub(crate) async fn controller(&self) -> Controller {
         let kubeconfig = self.plane.account(&self.realm, Some(&[&self.namespace])).await;
         Controller::start(&self.plane, &kubeconfig, &self.config("leaderElection: {enabled: false}"))

@@ -1,0 +1,162 @@
+//! `kubectl snaphook uninstall --check`: what would hang or be lost without Snaphook. Nothing is changed.
+
+use std::{fmt::Write as _, process::ExitCode};
+
+use anyhow::Context as _;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::{Api, Client, ResourceExt as _, api::ListParams};
+use serde::Serialize;
+
+use super::{cluster::Which, output::Output};
+use crate::{
+    controller::apply::FINALIZER,
+    crd::{AppCredential, DeletionPolicy, Kind, Report as _, Webhook, WebhookCredential},
+};
+
+/// Arguments of `kubectl snaphook uninstall`.
+#[derive(clap::Args, Debug)]
+#[command(after_help = super::EXIT_CODES)]
+pub struct Args {
+    /// Only look
+    #[arg(long, required = true)]
+    check: bool,
+    #[command(flatten)]
+    which: Which,
+    /// How to show it
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Output,
+}
+
+/// What is there.
+#[derive(Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Outlook {
+    /// Resources with the controller's finalizer: deleting them, or their namespace, or the CRDs, hangs where no controller runs.
+    would_hang: Vec<Named>,
+    /// Secrets that go with their resource, when that is deleted or its CRD is.
+    would_be_lost: Vec<Named>,
+    /// Secrets that stay.
+    would_stay: Vec<Named>,
+    /// CRDs that `helm uninstall` leaves, with all their resources.
+    kept_definitions: Vec<String>,
+    /// CRDs that go, and with them every resource.
+    other_definitions: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Named {
+    kind: &'static str,
+    namespace: String,
+    name: String,
+}
+
+pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let Args { check: _, which, output } = args;
+    let client = which.client().await?;
+    let mut outlook = Outlook::default();
+    definitions(&client, &mut outlook).await?;
+    if !(outlook.kept_definitions.is_empty() && outlook.other_definitions.is_empty()) {
+        add::<AppCredential>(&client, &mut outlook, |credential| credential.spec.deletion_policy).await?;
+        add::<Webhook>(&client, &mut outlook, |webhook| webhook.spec.deletion_policy).await?;
+        add::<WebhookCredential>(&client, &mut outlook, |_| None).await?;
+    }
+    let lost = !outlook.would_be_lost.is_empty() && !outlook.other_definitions.is_empty();
+    output.show(&outlook, &text(&outlook), outlook.would_hang.is_empty() && !lost)
+}
+
+async fn definitions(client: &Client, outlook: &mut Outlook) -> anyhow::Result<()> {
+    let api: Api<CustomResourceDefinition> = Api::all(client.clone());
+    for ours in crate::crd::all() {
+        let name = ours.name_any();
+        let Some(found) = api.get_opt(&name).await.with_context(|| format!("the CRD {name}"))? else { continue };
+        let keeps = found.annotations().get("helm.sh/resource-policy").is_some_and(|policy| policy == "keep");
+        let list = if keeps { &mut outlook.kept_definitions } else { &mut outlook.other_definitions };
+        list.push(name);
+    }
+    Ok(())
+}
+
+async fn add<K: Kind>(
+    client: &Client,
+    outlook: &mut Outlook,
+    policy: impl Fn(&K) -> Option<DeletionPolicy>,
+) -> anyhow::Result<()> {
+    let api: Api<K> = Api::all(client.clone());
+    let found = api.list(&ListParams::default()).await.with_context(|| format!("{}s cannot be listed", K::KIND))?;
+    for resource in found {
+        judge(outlook, &resource, policy(&resource).unwrap_or_default());
+    }
+    Ok(())
+}
+
+fn judge<K: Kind>(outlook: &mut Outlook, resource: &K, policy: DeletionPolicy) {
+    let namespace = resource.namespace().unwrap_or_default();
+    let named = |kind, name: &str| Named { kind, namespace: namespace.clone(), name: name.to_owned() };
+    if resource.finalizers().iter().any(|finalizer| finalizer == FINALIZER) {
+        outlook.would_hang.push(named(K::KIND, &resource.name_any()));
+    }
+    let Some(secret) = resource.status().and_then(|status| status.secret_name()) else { return };
+    match policy {
+        DeletionPolicy::Delete => outlook.would_be_lost.push(named("Secret", secret)),
+        DeletionPolicy::Retain => outlook.would_stay.push(named("Secret", secret)),
+    }
+}
+
+// A String takes everything that is written to it.
+fn text(outlook: &Outlook) -> String {
+    let Outlook { would_hang, would_be_lost, would_stay, kept_definitions, other_definitions } = outlook;
+    let mut text = String::new();
+    let lists = [
+        (
+            would_hang,
+            "would hang when they are deleted and no controller runs (helm uninstall sees to it; kubectl delete of the controller does not)",
+        ),
+        (would_be_lost, "go with their resource: when it is deleted, or its CRD is"),
+        (would_stay, "stay (deletionPolicy: Retain)"),
+    ];
+    for (list, what) in lists.into_iter().filter(|(list, _)| !list.is_empty()) {
+        let _ = writeln!(text, "{} {what}", list.len());
+        for Named { kind, namespace, name } in list {
+            let _ = writeln!(text, "  {kind} {namespace}/{name}");
+        }
+    }
+    for (names, what) in [
+        (kept_definitions, "stay, with all their resources"),
+        (other_definitions, "go with helm uninstall, if they are the chart's, and with them every resource"),
+    ]
+    .into_iter()
+    .filter(|(names, _)| !names.is_empty())
+    {
+        let _ = writeln!(text, "CRDs that {what}: {}", names.join(", "));
+    }
+    if text.is_empty() { "There is nothing of Snaphook in this cluster.\n".to_owned() } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_hangs_what_is_lost_and_what_stays() {
+        let mut outlook = Outlook::default();
+        for (name, policy, finalizers) in [
+            ("a", DeletionPolicy::Delete, json!([FINALIZER])),
+            ("b", DeletionPolicy::Retain, json!([FINALIZER, "x"])),
+            ("c", DeletionPolicy::Delete, json!(["x"])),
+        ] {
+            let credential: AppCredential = serde_json::from_value(json!({"apiVersion": "snaphook.dev/v1alpha1", "kind": "AppCredential",
+                "metadata": {"name": name, "namespace": "ns", "finalizers": finalizers}, "spec": {}, "status": {"secretName": format!("{name}-credential")}}))
+            .unwrap();
+            judge(&mut outlook, &credential, policy);
+        }
+        let names = |list: &[Named]| list.iter().map(|named| named.name.clone()).collect::<Vec<_>>();
+        assert_eq!(names(&outlook.would_hang), ["a", "b"]);
+        assert_eq!(names(&outlook.would_be_lost), ["a-credential", "c-credential"]);
+        assert_eq!(names(&outlook.would_stay), ["b-credential"]);
+        let text = text(&outlook);
+        assert!(text.starts_with("2 would hang") && text.contains("\n  Secret ns/b-credential\n"), "{text}");
+        assert!(self::text(&Outlook::default()).starts_with("There is nothing"));
+    }
+}

@@ -104,6 +104,28 @@ config:
     assert_eq!((service.name.as_str(), service.port), ("snaphook-hooks", 9443));
 }
 
+#[tokio::test]
+async fn alerts_and_dashboard_are_there_where_asked_for_as_they_lie_in_their_files() {
+    let cp = control_plane::shared().await.unwrap();
+    let of_kind = |values: &str, kind: &str, name: &str| {
+        let objects = objects(&render(cp, NAMESPACE, values).unwrap());
+        objects.into_iter().find(|it| it["kind"] == kind && it["metadata"]["name"] == name)
+    };
+    let values = "{prometheusRule: {enabled: true, labels: {a: b}}, dashboard: {enabled: true, labels: {c: d}}}";
+    let rule = of_kind(values, "PrometheusRule", "snaphook").unwrap();
+    let rules: serde_json::Value =
+        serde_yaml::from_str(&fs::read_to_string(format!("{CHART}/files/rules.yaml")).unwrap()).unwrap();
+    assert_eq!((&rule["spec"], &rule["metadata"]["labels"]["a"]), (&rules, &"b".into()));
+    let config = of_kind(values, "ConfigMap", "snaphook-dashboard").unwrap();
+    let labels = &config["metadata"]["labels"];
+    assert_eq!((&labels["grafana_dashboard"], &labels["c"]), (&"1".into(), &"d".into()));
+    let dashboard = fs::read_to_string(format!("{CHART}/files/dashboard.json")).unwrap();
+    let parsed = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+    assert_eq!(parsed(config["data"]["snaphook.json"].as_str().unwrap()), parsed(&dashboard));
+    assert!(of_kind("{}", "PrometheusRule", "snaphook").is_none());
+    assert!(of_kind("{}", "ConfigMap", "snaphook-dashboard").is_none());
+}
+
 #[test]
 fn chart_and_program_have_one_version() {
     let chart = fs::read_to_string(format!("{CHART}/Chart.yaml")).unwrap();

@@ -18,13 +18,13 @@ use std::{
 use metrics::{documented, used};
 use serde_json::{Value, json};
 
-const RULES: &str = include_str!("../../observability/rules.yaml");
-const TESTS: &str = include_str!("../../observability/rules.test.yaml");
-const DASHBOARD: &str = include_str!("../../observability/dashboard.json");
+const RULES: &str = include_str!("../../charts/snaphook/files/rules.yaml");
+const TESTS: &str = include_str!("rules.test.yaml");
+const DASHBOARD: &str = include_str!("../../charts/snaphook/files/dashboard.json");
 const RUNBOOKS: &str = include_str!("../../docs/runbooks.md");
 
 fn promtool(arguments: &[&str]) -> Output {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("observability");
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/observability");
     let output = Command::new("promtool").current_dir(directory).args(arguments).output();
     output.unwrap_or_else(|error| {
         panic!("promtool: {error}; it comes with Prometheus (Debian: apt-get install prometheus)")
@@ -58,7 +58,7 @@ fn dashboard() -> Vec<String> {
 
 #[test]
 fn every_alert_fires_when_it_should_and_only_then() {
-    passes(&["check", "rules", "rules.yaml"]);
+    passes(&["check", "rules", "../../charts/snaphook/files/rules.yaml"]);
     passes(&["test", "rules", "rules.test.yaml"]);
     let tests: Value = serde_yaml::from_str(TESTS).unwrap();
     let cases = tests["tests"].as_array().unwrap().iter().flat_map(|test| test["alert_rule_test"].as_array().unwrap());
@@ -82,7 +82,7 @@ fn a_wrong_rule_and_a_wrong_test_are_noticed() {
     assert!(!promtool(&["check", "rules", wrong.to_str().unwrap()]).status.success());
     fs::write(&wrong, RULES.replacen("< 1\n", "< 2\n", 1)).unwrap();
     let tests = directory.join("rules.test.yaml");
-    fs::write(&tests, TESTS).unwrap();
+    fs::write(&tests, TESTS.replace("../../charts/snaphook/files/rules.yaml", "rules.yaml")).unwrap();
     assert!(!promtool(&["test", "rules", tests.to_str().unwrap()]).status.success(), "one of two leads");
 }
 

@@ -7,6 +7,7 @@ pub mod hooks;
 pub mod receive;
 pub mod server;
 pub(crate) mod terminal;
+pub mod uninstall;
 
 /// The cluster, as KUBECONFIG or the Pod says.
 pub(crate) async fn cluster(component: &str) -> anyhow::Result<kube::Config> {

@@ -23,6 +23,8 @@ enum Command {
     Server(Box<app::server::Args>),
     /// Turn custom resources into Secrets: the operator
     Controller(app::controller::Args),
+    /// Remove what resources would hang on without a controller, before it goes for good
+    Uninstall(app::uninstall::Args),
     /// Both in one process without a cluster: from the YAML files in a directory
     Dev(app::dev::Args),
     /// Print every HTTP call that arrives: a receiver to try deliveries with
@@ -107,6 +109,7 @@ fn own_main() -> anyhow::Result<ExitCode> {
     match Cli::parse().command {
         Command::Server(args) => app::server::run(*args),
         Command::Controller(args) => app::controller::run(args),
+        Command::Uninstall(args) => app::uninstall::run(args),
         Command::Dev(args) => app::dev::run(args),
         Command::Receive(args) => app::receive::run(&args),
         Command::Deliveries(args) => app::deliveries::list(&args),

@@ -16,7 +16,7 @@ use url::Url;
 pub use self::{
     forward_auth::ForwardAuth,
     policy::{Namespaces, Policy, Rule},
-    realm::{HooksService, Realm},
+    realm::{HooksService, Realm, RealmOf, SidecarRealm},
     routes::{RouteMode, Routes},
 };
 use crate::{
@@ -28,8 +28,11 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Config {
-    /// The shared realm: the server that every namespace uses.
+    /// The shared realm: the server of every namespace that has no realm of its own.
     pub realm: Realm,
+    /// Namespaces with a realm of their own: their servers are sidecars in their Pods.
+    #[serde(default)]
+    pub realms: Vec<SidecarRealm>,
     /// Namespaces to look after. Empty: all.
     #[serde(default)]
     pub watch_namespaces: Vec<String>,
@@ -168,6 +171,7 @@ impl Config {
         };
         Self {
             realm,
+            realms: Vec::new(),
             watch_namespaces: Vec::new(),
             signing_keys: SigningKeys::default(),
             policy: Policy { rules: vec![rule] },
@@ -184,10 +188,41 @@ impl Config {
         self.policy.rules.iter().any(|rule| !rule.namespaces.match_labels.is_empty())
     }
 
+    /// The realm of the resources in a namespace.
+    #[must_use]
+    pub fn realm_of<'a>(&'a self, namespace: &str) -> RealmOf<'a> {
+        let of_its_own = self.realms.iter().enumerate().find(|(_, realm)| realm.namespace == namespace);
+        of_its_own.map_or(RealmOf::Shared(&self.realm), |(index, realm)| RealmOf::Sidecar { index, realm })
+    }
+
+    /// Refuses a table that lists the namespace in which the shared realm turns out to be.
+    ///
+    /// # Errors
+    /// The row that lists it.
+    pub fn check_shared_namespace(&self, namespace: &str) -> Result<(), ConfigError> {
+        match self.realm_of(namespace) {
+            RealmOf::Shared(_) => Ok(()),
+            RealmOf::Sidecar { index, .. } => invalid(
+                format!("realms[{index}].namespace"),
+                format!("{namespace:?} is the namespace of the shared realm: a namespace has one realm"),
+            ),
+        }
+    }
+
     fn check(&self) -> Result<(), ConfigError> {
-        let Self { realm, watch_namespaces, signing_keys, policy, routes, forward_auth, leader_election, concurrency } =
-            self;
+        let Self {
+            realm,
+            realms,
+            watch_namespaces,
+            signing_keys,
+            policy,
+            routes,
+            forward_auth,
+            leader_election,
+            concurrency,
+        } = self;
         realm.check()?;
+        realm::check_table(realm, realms, watch_namespaces)?;
         routes.check()?;
         forward_auth.check()?;
         for (index, namespace) in watch_namespaces.iter().enumerate() {
@@ -292,6 +327,18 @@ mod tests {
             ("realm: {issuer: 'https://x', internalHooksUrl: 'ftp://x'}", "realm.internalHooksUrl"),
             ("realm: {issuer: 'https://x', service: {name: A, port: 1}}", "realm.service.name"),
             ("realm: {issuer: 'https://x', service: {name: a, port: 0}}", "realm.service.port"),
+            ("realm: {issuer: 'https://x'}\nrealms: [{namespace: a}]", "issuer"),
+            ("realm: {issuer: 'https://x'}\nrealms: [{issuer: 'http://localhost:8080'}]", "namespace"),
+            ("realm: {issuer: 'https://x'}\nrealms: [{namespace: A, issuer: 'http://a'}]", "realms[0].namespace"),
+            ("realm: {issuer: 'https://x'}\nrealms: [{namespace: a, issuer: 'a'}]", "realms[0].issuer"),
+            (
+                "realm: {issuer: 'https://x'}\nrealms: [{namespace: a, issuer: 'http://a', bundles: 0}]",
+                "realms[0].bundles",
+            ),
+            (
+                "realm: {issuer: 'https://x'}\nrealms: [{namespace: a, issuer: 'http://a', hooksUrl: 'http://a'}]",
+                "hooksUrl",
+            ),
             ("realm: {issuer: 'https://x'}\nroutes: {mode: shared, type: None}", "routes.type"),
             ("realm: {issuer: 'https://x'}\nroutes: {mode: shared, type: HTTPRoute}", "routes.parentRefs"),
             ("realm: {issuer: 'https://x'}\nroutes: {annotations: {snaphook.dev/a: b}}", "routes.annotations"),

@@ -21,7 +21,7 @@ pub use generate::{
 };
 pub use kind::{Kind, Report};
 pub use reference::{KeyName, NameRef, SecretFrom, SecretKeyRef};
-pub use secret_template::{DeletionPolicy, SecretTemplate};
+pub use secret_template::{Binding, DeletionPolicy, SecretTemplate, ServiceBinding};
 pub use webhook::{Webhook, WebhookSpec, WebhookStatus};
 pub use webhook_credential::{WebhookCredential, WebhookCredentialSpec, WebhookCredentialStatus};
 

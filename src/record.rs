@@ -3,6 +3,7 @@
 //! A record Secret lies in the realm's namespace, has the type [`SECRET_TYPE`], the label [`LABEL`] that says which
 //! document it holds, and one key, [`DATA_KEY`]. Its name is a pure function of the resource it was made from.
 
+pub mod bundle;
 mod client;
 mod confidential;
 pub mod endpoint;
@@ -14,7 +15,7 @@ pub use client::{ClientRecord, GenerationId, Origin, SecretHash, SecretVersion};
 pub use confidential::Confidential;
 pub use endpoint::EndpointRecord;
 pub use injection::{InjectionRecord, Location};
-pub use name::{file_name, kind_of_file, secret_name};
+pub use name::{file_name, kind_of_file, parse_file_name, secret_name};
 pub use signing_keys::{
     AccessPolicy, Algorithm, PrivateKey, SECRET_NAME as SIGNING_KEYS_SECRET, SigningKeyEntry, SigningKeysRecord,
 };
@@ -54,6 +55,17 @@ impl Kind {
             Self::SigningKeys => "signing-keys",
             Self::Endpoint => "endpoint",
             Self::Injection => "injection",
+        }
+    }
+
+    /// The kind of record that is made from a kind of resource, if this program knows it.
+    #[must_use]
+    pub fn made_from(resource: &str) -> Option<Self> {
+        match resource {
+            "AppCredential" => Some(Self::Client),
+            "Webhook" => Some(Self::Endpoint),
+            "WebhookCredential" => Some(Self::Injection),
+            _ => None,
         }
     }
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 /// Modules in the middle of a flow.
-const PURE: [&str; 30] = [
+const PURE: [&str; 31] = [
     "src/record",
     "src/inbound",
     "src/token",
@@ -29,6 +29,7 @@ const PURE: [&str; 30] = [
     "src/controller/consumer.rs",
     "src/controller/refusal.rs",
     "src/controller/report.rs",
+    "src/controller/route",
     "src/controller/app_credential/build.rs",
     "src/controller/app_credential/validate.rs",
     "src/controller/app_credential/status.rs",

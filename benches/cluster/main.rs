@@ -1,6 +1,6 @@
 //! Figures of the controller and of the path from it to the servers, against a real API server on loopback.
 //!
-//! `cargo bench --bench cluster` measures everything; names of scenarios after `--` choose: `create revoke foreign scale`.
+//! `cargo bench --bench cluster` measures everything; names of scenarios after `--` choose: `create revoke foreign scale sidecar`.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -13,6 +13,7 @@ mod create;
 mod foreign;
 mod revoke;
 mod scale;
+mod sidecar;
 mod snaphook;
 mod table;
 
@@ -37,6 +38,9 @@ async fn main() -> anyhow::Result<()> {
     }
     if wanted("scale") {
         scale::measure(&plane().await?, &mut table).await?;
+    }
+    if wanted("sidecar") {
+        sidecar::measure(&plane().await?, &mut table).await?;
     }
     println!("{table}");
     Ok(())

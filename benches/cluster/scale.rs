@@ -48,7 +48,7 @@ pub(crate) async fn measure(plane: &ControlPlane, table: &mut Table) -> Result<(
     Ok(())
 }
 
-async fn ready(probes: &str) -> Result<()> {
+pub(crate) async fn ready(probes: &str) -> Result<()> {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     let deadline = Instant::now() + Duration::from_mins(1);
     loop {

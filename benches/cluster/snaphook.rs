@@ -26,6 +26,11 @@ pub(crate) struct Installation {
 
 impl Installation {
     pub(crate) async fn new(plane: &ControlPlane) -> Result<Self> {
+        Self::with(plane, "").await
+    }
+
+    /// One with more lines in its configuration.
+    pub(crate) async fn with(plane: &ControlPlane, more: &str) -> Result<Self> {
         let client = plane.client().await?;
         for namespace in [REALM, TEAM] {
             plane.kubectl(&["create", "namespace", namespace]).await?.success()?;
@@ -34,7 +39,7 @@ impl Installation {
         std::fs::write(
             directory.join("config.yaml"),
             format!(
-                "realm: {{namespace: {REALM}, issuer: 'http://127.0.0.1:1'}}\nsigningKeys: {{algorithm: EdDSA}}\npolicy: {{rules: [{{namespaces: {{}}, scopes: ['*', 'snaphook:*']}}]}}\n"
+                "realm: {{namespace: {REALM}, issuer: 'http://127.0.0.1:1'}}\nsigningKeys: {{algorithm: EdDSA}}\npolicy: {{rules: [{{namespaces: {{}}, scopes: ['*', 'snaphook:*']}}]}}\n{more}"
             ),
         )?;
         Ok(Self { client, directory, kubeconfig: plane.kubeconfig() })
@@ -55,10 +60,15 @@ impl Installation {
         Ok(process)
     }
 
-    /// A server, and where it listens.
+    /// A server of the shared realm, and where it listens.
     pub(crate) async fn server(&self, name: &str) -> Result<(Supervised, String, String)> {
+        self.server_with(name, &["--namespace", REALM]).await
+    }
+
+    /// A server, and where it listens.
+    pub(crate) async fn server_with(&self, name: &str, arguments: &[&str]) -> Result<(Supervised, String, String)> {
         let mut command = self.command();
-        command.args(["server", "--namespace", REALM, "--listen", "127.0.0.1:0", "--probes-listen", "127.0.0.1:0"]);
+        command.args(["server", "--listen", "127.0.0.1:0", "--probes-listen", "127.0.0.1:0"]).args(arguments);
         let process = Supervised::spawn(&command, self.directory.join(format!("{name}.log")))?;
         process.logged("listening public=", SOON).await?;
         let log = process.log();

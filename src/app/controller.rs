@@ -56,6 +56,7 @@ async fn work(args: Args) -> anyhow::Result<ExitCode> {
     println!("listening probes={}", probes.address()?);
     let kubeconfig = super::cluster("controller").await?;
     let realm = config.realm.namespace.clone().unwrap_or_else(|| kubeconfig.default_namespace.clone());
+    config.check_shared_namespace(&realm).with_context(|| args.config.display().to_string())?;
     let (client, lease_client) = clients(kubeconfig).context("cannot use the cluster's configuration")?;
     let identity = args.identity.unwrap_or_else(default_identity);
     tracing::info!(identity, realm, issuer = config.realm.issuer, "controller starting");
@@ -64,7 +65,7 @@ async fn work(args: Args) -> anyhow::Result<ExitCode> {
     let (sender, current) = watch::channel(config);
     let telemetry = Telemetry::default();
     let reconcile = || reconcile(client.clone(), &realm, current.clone(), &identity, &telemetry);
-    let reload = reload(args.config, watch, sender);
+    let reload = reload(args.config, &realm, watch, sender);
     let lead = async {
         if election.enabled {
             candidate.lead(&shutdown, reconcile).await;
@@ -87,7 +88,9 @@ async fn reconcile(
     telemetry: &Telemetry,
 ) {
     loop {
-        let config = current.borrow_and_update().clone();
+        let mut config = current.borrow_and_update().clone();
+        // It changes with a restart only, and who is not told it runs in it.
+        config.realm.namespace = Some(realm.to_owned());
         tokio::select! {
             () = run::run(client.clone(), realm, &config, identity, telemetry) => return,
             changed = current.changed() => if changed.is_err() { return },
@@ -106,11 +109,11 @@ impl Probed for Telemetry {
 }
 
 /// Reads the file whenever it changes; a broken one is reported, and the last good one stays.
-async fn reload(path: PathBuf, mut watch: FileWatch, current: watch::Sender<Config>) {
+async fn reload(path: PathBuf, realm: &str, mut watch: FileWatch, current: watch::Sender<Config>) {
     let mut complaint = String::new();
     loop {
         watch.changed().await;
-        match Config::read(&path) {
+        match Config::read(&path).and_then(|config| config.check_shared_namespace(realm).map(|()| config)) {
             Ok(config) => {
                 complaint.clear();
                 if needs_restart(&current.borrow(), &config) {
@@ -139,7 +142,7 @@ fn needs_restart(old: &Config, new: &Config) -> bool {
 }
 
 /// One client for the work and one for the Lease, which gives up rather than being late.
-fn clients(config: kube::Config) -> kube::Result<(Client, Client)> {
+pub(super) fn clients(config: kube::Config) -> kube::Result<(Client, Client)> {
     let mut lease = config.clone();
     lease.default_retry = false;
     Ok((Client::try_from(config)?, Client::try_from(lease)?))

@@ -12,6 +12,7 @@ use std::{
 };
 
 use anyhow::Context as _;
+use clap::value_parser;
 use futures::FutureExt as _;
 use ipnet::IpNet;
 use tokio::{
@@ -24,6 +25,7 @@ use super::hooks::{HookArgs, Hooks};
 use crate::{
     delivery::queue::Queue,
     http::{Config, Serve, Server, Stop, TlsFiles},
+    record::bundle,
     store::{self, Store},
     telemetry::logging,
 };
@@ -42,9 +44,13 @@ pub struct Args {
     /// What to serve; several separated by commas
     #[arg(long, value_enum, value_delimiter = ',', default_value = "tokens")]
     serve: Vec<Part>,
-    /// Where records come from: `kube`, the Secrets of a namespace, or `dir:PATH`, the files of a directory
-    #[arg(long, value_name = "kube|dir:PATH", default_value = "kube")]
+    /// Where records come from: `kube`, the Secrets of a namespace; `kube:bundles`, a few of them with fixed names, for a sidecar; or
+    /// `dir:PATH`, the files of a directory
+    #[arg(long, value_name = "kube|kube:bundles|dir:PATH", default_value = "kube")]
     records: Records,
+    /// With `--records kube:bundles`: how many Secrets of records the realm may have
+    #[arg(long, value_name = "N", default_value_t = bundle::DEFAULT_COUNT, value_parser = value_parser!(u8).range(1..=i64::from(bundle::MAX_COUNT)))]
+    bundles: u8,
     /// Namespace of the records [default: that of the Pod, or of the kubeconfig's context]
     #[arg(long, env = "POD_NAMESPACE")]
     namespace: Option<String>,
@@ -92,6 +98,7 @@ enum Part {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Records {
     Kube,
+    Bundles,
     Directory(PathBuf),
 }
 
@@ -101,8 +108,9 @@ impl FromStr for Records {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match (text, text.strip_prefix("dir:")) {
             ("kube", _) => Ok(Self::Kube),
+            ("kube:bundles", _) => Ok(Self::Bundles),
             (_, Some(path)) if !path.is_empty() => Ok(Self::Directory(path.into())),
-            _ => Err("expected kube, or dir: and a path"),
+            _ => Err("expected kube, kube:bundles, or dir: and a path"),
         }
     }
 }
@@ -145,7 +153,12 @@ fn runtime() -> anyhow::Result<Runtime> {
 async fn serve(args: Args) -> anyhow::Result<()> {
     let store = Arc::new(Store::default());
     let stop = stop()?;
-    let (records, namespace, max_staleness) = (args.records.clone(), args.namespace.clone(), args.max_staleness);
+    let source = Source {
+        records: args.records.clone(),
+        bundles: args.bundles,
+        namespace: args.namespace.clone(),
+        max_staleness: args.max_staleness,
+    };
     let parts = args.serve.clone();
     let hooks = if parts.contains(&Part::Hooks) {
         Some(Hooks::open(&args.hooks, &[args.listen, args.probes_listen]).await?)
@@ -172,7 +185,7 @@ async fn serve(args: Args) -> anyhow::Result<()> {
     let serve = async {
         let result = tokio::select! {
             result = server.run(stop) => result.map_err(anyhow::Error::from),
-            result = follow(records, namespace, store, max_staleness) => result,
+            result = source.follow(store) => result,
         };
         drop(end);
         result
@@ -198,23 +211,38 @@ fn config(args: Args) -> Config {
     }
 }
 
-/// Keeps the store up to date. Returns only with an error.
-async fn follow(
+/// Where records come from, and how old they may be.
+struct Source {
     records: Records,
+    bundles: u8,
     namespace: Option<String>,
-    store: Arc<Store>,
     max_staleness: Duration,
-) -> anyhow::Result<()> {
-    match records {
-        Records::Kube => {
-            let config = super::cluster("server").await?;
-            let namespace = namespace.unwrap_or_else(|| config.default_namespace.clone());
-            let client = kube::Client::try_from(config).context("the cluster's configuration cannot be used")?;
-            store::kube::run(client, namespace, store, max_staleness).await;
+}
+
+impl Source {
+    /// Keeps the store up to date. Returns only with an error.
+    async fn follow(self, store: Arc<Store>) -> anyhow::Result<()> {
+        let max_staleness = self.max_staleness;
+        match &self.records {
+            Records::Directory(path) => store::dir::run(path.clone(), store, max_staleness).await,
+            Records::Kube => {
+                let (client, namespace) = self.cluster().await?;
+                store::kube::run(client, namespace, store, max_staleness).await;
+            }
+            Records::Bundles => {
+                let (client, namespace) = self.cluster().await?;
+                store::kube::run_bundles(client, namespace, self.bundles, store, max_staleness).await;
+            }
         }
-        Records::Directory(path) => store::dir::run(path, store, max_staleness).await,
+        anyhow::bail!("the source of the records ended")
     }
-    anyhow::bail!("the source of the records ended")
+
+    async fn cluster(&self) -> anyhow::Result<(kube::Client, String)> {
+        let config = super::cluster("server").await?;
+        let namespace = self.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
+        let client = kube::Client::try_from(config).context("the cluster's configuration cannot be used")?;
+        Ok((client, namespace))
+    }
 }
 
 /// The first signal that ends a program. Listened for from now on.
@@ -247,8 +275,9 @@ mod tests {
     #[test]
     fn records_come_from_the_cluster_or_from_a_directory() {
         assert_eq!("kube".parse(), Ok(Records::Kube));
+        assert_eq!("kube:bundles".parse(), Ok(Records::Bundles));
         assert_eq!("dir:/x".parse(), Ok(Records::Directory("/x".into())));
-        for bad in ["", "dir:", "/x", "file:/x"] {
+        for bad in ["", "dir:", "/x", "file:/x", "kube:", "kube:bundle"] {
             assert!(bad.parse::<Records>().is_err(), "{bad}");
         }
     }

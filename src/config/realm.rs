@@ -1,9 +1,12 @@
-//! Flow 1: the operator's configuration: where the server is, and where it is reached.
+//! Flow 1: the operator's configuration: where servers are, and where they are reached.
+
+use std::collections::HashMap;
 
 use serde::Deserialize;
 use url::Url;
 
 use super::{ConfigError, check_label, check_url, invalid};
+use crate::record::bundle;
 
 /// A namespace with a server in it.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -37,13 +40,13 @@ impl Realm {
     /// Where apps in the cluster reach the server, without a slash at the end.
     #[must_use]
     pub fn app_url(&self) -> &str {
-        self.internal_url.as_deref().unwrap_or(&self.issuer).trim_end_matches('/')
+        trimmed(self.internal_url.as_deref().unwrap_or(&self.issuer))
     }
 
     /// Where the cluster posts to Webhooks, without a slash at the end.
     #[must_use]
     pub fn internal_hooks_url(&self) -> &str {
-        self.internal_hooks_url.as_deref().unwrap_or(self.app_url()).trim_end_matches('/')
+        self.internal_hooks_url.as_deref().map_or(self.app_url(), trimmed)
     }
 
     /// Where the rest of the world posts to Webhooks, without a slash at the end; to another host where one is given.
@@ -89,9 +92,177 @@ impl Realm {
     }
 }
 
+/// A namespace whose servers are sidecars in its own Pods. Nothing outside a Pod reaches its sidecar, so no route leads to its hooks.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SidecarRealm {
+    /// The namespace of the resources, of the records, and of the Pods.
+    pub namespace: String,
+    /// The issuer of tokens, as that of the shared realm.
+    pub issuer: String,
+    /// Where the containers of a Pod reach their sidecar. Default: the issuer.
+    pub internal_url: Option<String>,
+    /// Where they post to Webhooks. Default: `internalUrl`.
+    pub internal_hooks_url: Option<String>,
+    /// How many Secrets its records may fill, as many as the Pods mount: 1 to 32.
+    #[serde(default = "default_bundles")]
+    pub bundles: u8,
+}
+
+fn default_bundles() -> u8 {
+    bundle::DEFAULT_COUNT
+}
+
+/// The realm of a resource.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RealmOf<'a> {
+    /// The one of all namespaces that are not listed.
+    Shared(&'a Realm),
+    /// The namespace's own.
+    Sidecar {
+        /// Its place in `realms`.
+        index: usize,
+        /// It.
+        realm: &'a SidecarRealm,
+    },
+}
+
+impl<'a> RealmOf<'a> {
+    /// The issuer of its tokens.
+    #[must_use]
+    pub fn issuer(self) -> &'a str {
+        match self {
+            Self::Shared(realm) => &realm.issuer,
+            Self::Sidecar { realm, .. } => &realm.issuer,
+        }
+    }
+
+    /// Where apps reach the server, without a slash at the end.
+    #[must_use]
+    pub fn app_url(self) -> &'a str {
+        match self {
+            Self::Shared(realm) => realm.app_url(),
+            Self::Sidecar { realm, .. } => trimmed(realm.internal_url.as_deref().unwrap_or(&realm.issuer)),
+        }
+    }
+
+    /// Where apps post to Webhooks, without a slash at the end.
+    #[must_use]
+    pub fn internal_hooks_url(self) -> &'a str {
+        match self {
+            Self::Shared(realm) => realm.internal_hooks_url(),
+            Self::Sidecar { realm, .. } => realm.internal_hooks_url.as_deref().map_or(self.app_url(), trimmed),
+        }
+    }
+
+    /// The realm that routes may lead to.
+    #[must_use]
+    pub fn reachable(self) -> Option<&'a Realm> {
+        match self {
+            Self::Shared(realm) => Some(realm),
+            Self::Sidecar { .. } => None,
+        }
+    }
+}
+
+fn trimmed(url: &str) -> &str {
+    url.trim_end_matches('/')
+}
+
+/// Checks the realms of single namespaces, also against one another and the shared one.
+pub(super) fn check_table(
+    shared: &Realm,
+    realms: &[SidecarRealm],
+    watch_namespaces: &[String],
+) -> Result<(), ConfigError> {
+    let of_shared = shared.namespace.as_deref().map(|name| (name, "realm.namespace".to_owned()));
+    let mut namespaces: HashMap<_, _> = of_shared.into_iter().collect();
+    let mut issuers = HashMap::from([(trimmed(&shared.issuer), "realm.issuer".to_owned())]);
+    for (index, realm) in realms.iter().enumerate() {
+        let place = |field: &str| format!("realms[{index}].{field}");
+        realm.check(place)?;
+        let (namespace, of_namespace, of_issuer) = (&realm.namespace, place("namespace"), place("issuer"));
+        if !watch_namespaces.is_empty() && !watch_namespaces.contains(namespace) {
+            return invalid(
+                of_namespace,
+                format!("{namespace:?} is not in watchNamespaces: nobody would make its records"),
+            );
+        }
+        if let Some(other) = namespaces.insert(namespace.as_str(), of_namespace.clone()) {
+            return invalid(of_namespace, format!("{namespace:?} is {other} as well: a namespace has one realm"));
+        }
+        if let Some(other) = issuers.insert(trimmed(&realm.issuer), of_issuer.clone()) {
+            return invalid(
+                of_issuer,
+                format!("{:?} is {other} as well: each realm needs an issuer of its own", realm.issuer),
+            );
+        }
+    }
+    Ok(())
+}
+
+impl SidecarRealm {
+    fn check(&self, place: impl Fn(&str) -> String) -> Result<(), ConfigError> {
+        let Self { namespace, issuer, internal_url, internal_hooks_url, bundles } = self;
+        check_label(&place("namespace"), namespace, "a namespace")?;
+        check_url(&place("issuer"), issuer)?;
+        for (field, url) in [("internalUrl", internal_url), ("internalHooksUrl", internal_hooks_url)] {
+            url.iter().try_for_each(|url| check_url(&place(field), url))?;
+        }
+        if !(1..=bundle::MAX_COUNT).contains(bundles) {
+            return invalid(place("bundles"), format!("must be from 1 to {}", bundle::MAX_COUNT));
+        }
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use crate::config::Config;
+
+    fn table(rows: &str) -> Result<Config, String> {
+        let shared = "realm: {issuer: 'https://auth.example.com', namespace: vault}";
+        Config::parse(&format!("{shared}\nrealms: {rows}")).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_listed_namespace_has_a_realm_of_its_own() {
+        let config =
+            table("[{namespace: a, issuer: 'https://a.example/', internalUrl: 'http://localhost:8080/'}]").unwrap();
+        let realm = config.realm_of("a");
+        assert_eq!(realm.issuer(), "https://a.example/");
+        assert_eq!((realm.app_url(), realm.internal_hooks_url()), ("http://localhost:8080", "http://localhost:8080"));
+        assert_eq!(realm.reachable(), None);
+        assert_eq!(config.realm_of("b").issuer(), "https://auth.example.com");
+        assert_eq!(config.realm_of("b").reachable(), Some(&config.realm));
+        let config =
+            table("[{namespace: a, issuer: 'http://localhost:1', internalHooksUrl: 'http://localhost:2'}]").unwrap();
+        let realm = config.realm_of("a");
+        assert_eq!((realm.app_url(), realm.internal_hooks_url()), ("http://localhost:1", "http://localhost:2"));
+    }
+
+    #[test]
+    fn two_realms_share_nothing() {
+        for (rows, place, other) in [
+            ("[{namespace: a, issuer: 'https://auth.example.com'}]", "realms[0].issuer", "realm.issuer"),
+            ("[{namespace: a, issuer: 'https://auth.example.com/'}]", "realms[0].issuer", "realm.issuer"),
+            (
+                "[{namespace: a, issuer: 'http://x'}, {namespace: b, issuer: 'http://x'}]",
+                "realms[1].issuer",
+                "realms[0].issuer",
+            ),
+            (
+                "[{namespace: a, issuer: 'http://x'}, {namespace: a, issuer: 'http://y'}]",
+                "realms[1].namespace",
+                "realms[0].namespace",
+            ),
+            ("[{namespace: vault, issuer: 'http://x'}]", "realms[0].namespace", "realm.namespace"),
+            ("[{namespace: a, issuer: 'http://x'}]\nwatchNamespaces: [b]", "realms[0].namespace", "watchNamespaces"),
+        ] {
+            let error = table(rows).unwrap_err();
+            assert!(error.starts_with(place) && error.contains(other), "{rows}\n→ {error}");
+        }
+    }
 
     #[test]
     fn hooks_are_where_the_issuer_is_unless_something_else_is_said() {

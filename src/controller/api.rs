@@ -2,12 +2,19 @@
 
 use std::{future::Future, time::Duration};
 
-use kube::core::Status;
+use kube::{
+    api::{PatchParams, PostParams},
+    core::Status,
+};
 
 use super::apply::ApplyError;
+use crate::crd::FIELD_MANAGER;
 
 /// No call takes longer: a server that is stopped keeps its connections open.
 const DEADLINE: Duration = Duration::from_secs(10);
+
+/// Of an object, and in plain text of a kind that the API server does not have.
+pub const NOT_FOUND: u16 = 404;
 
 /// Awaits a call, and sorts its error.
 ///
@@ -31,17 +38,29 @@ pub async fn call_opt<T>(
     call(object, async {
         match request.await {
             Ok(found) => Ok(Some(found)),
-            Err(kube::Error::Api(status)) if status.is_not_found() => Ok(None),
+            Err(kube::Error::Api(status)) if status.code == NOT_FOUND => Ok(None),
             Err(error) => Err(error),
         }
     })
     .await
 }
 
+/// Of every object that is made.
+#[must_use]
+pub fn create_params() -> PostParams {
+    PostParams { field_manager: Some(FIELD_MANAGER.into()), ..PostParams::default() }
+}
+
+/// Of every object that is changed by a merge patch.
+#[must_use]
+pub fn merge_params() -> PatchParams {
+    PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() }
+}
+
 fn sort(object: &str, error: kube::Error) -> ApplyError {
     let object = object.to_owned();
     match error {
-        kube::Error::Api(status) if status.is_conflict() || status.is_already_exists() || status.is_not_found() => {
+        kube::Error::Api(status) if status.is_conflict() || status.is_already_exists() || status.code == NOT_FOUND => {
             ApplyError::Conflict { object }
         }
         kube::Error::Api(status) if is_terminating(&status) => ApplyError::Going { object },

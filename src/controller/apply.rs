@@ -9,6 +9,7 @@ use super::{
     consumer::Consumer,
     fetch::{Depth, ObjectVersion, Observed, StoredRecord},
     report::Note,
+    route::{RouteWrite, RouteWrites},
     steps::{StatusOf, Steps},
 };
 use crate::crd::Kind;
@@ -31,6 +32,8 @@ pub trait World<K: Steps>: Send + Sync {
         record: &K::Record,
         seen: &ObjectVersion,
     ) -> impl Future<Output = Result<ObjectVersion, ApplyError>> + Send;
+    /// Removes the record of this very resource from where it belonged before.
+    fn leave_former_place(&self, resource: &K) -> impl Future<Output = Result<(), ApplyError>> + Send;
     /// Removes the record of this very resource, if there is one.
     fn delete_record(&self, resource: &K) -> impl Future<Output = Result<(), ApplyError>> + Send;
     /// Makes a Secret for an app that does not exist yet.
@@ -43,6 +46,10 @@ pub trait World<K: Steps>: Send + Sync {
     ) -> impl Future<Output = Result<bool, ApplyError>> + Send;
     /// Removes a Secret of ours that is still as it was seen.
     fn delete_consumer(&self, seen: &Secret) -> impl Future<Output = Result<(), ApplyError>> + Send;
+    /// Makes, changes or removes a route.
+    fn write_route(&self, write: &RouteWrite) -> impl Future<Output = Result<(), ApplyError>> + Send;
+    /// Removes the routes that were made for this very resource, if there are any.
+    fn delete_routes(&self, resource: &K) -> impl Future<Output = Result<(), ApplyError>> + Send;
     /// Reports.
     fn write_status(&self, resource: &K, status: &StatusOf<K>) -> impl Future<Output = Result<(), ApplyError>> + Send;
     /// Tells people of a transition. A note that is lost harms nothing.
@@ -72,6 +79,22 @@ pub enum ApplyError {
         /// What the API server said about it, which never quotes data.
         message: String,
     },
+    /// What it lies in cannot take it until a person mends that.
+    #[error("{object} cannot be used: {message}")]
+    Unusable {
+        /// Which.
+        object: String,
+        /// Why, and the fix.
+        message: String,
+    },
+    /// A route was refused, or who was asked about it did not answer. Nothing else waits for it.
+    #[error("{object} could not be written: {message}")]
+    RouteNotWritten {
+        /// Which.
+        object: String,
+        /// Why, without the ids in its paths.
+        message: String,
+    },
     /// The API server could not be reached or could not answer.
     #[error("{object} could not be reached")]
     Unreachable {
@@ -85,7 +108,7 @@ pub enum ApplyError {
 
 impl ApplyError {
     /// All that [`Self::reason`] may be.
-    pub const REASONS: [&str; 4] = ["Conflict", "Going", "Refused", "Unreachable"];
+    pub const REASONS: [&str; 6] = ["Conflict", "Going", "Refused", "Unusable", "RouteNotWritten", "Unreachable"];
 
     /// A bounded name for metrics and logs.
     #[must_use]
@@ -94,7 +117,32 @@ impl ApplyError {
             Self::Conflict { .. } => "Conflict",
             Self::Going { .. } => "Going",
             Self::Refused { .. } => "Refused",
+            Self::Unusable { .. } => "Unusable",
+            Self::RouteNotWritten { .. } => "RouteNotWritten",
             Self::Unreachable { .. } => "Unreachable",
+        }
+    }
+
+    /// What a person must mend, and has to be told.
+    #[must_use]
+    pub fn for_people(&self) -> Option<String> {
+        matches!(self, Self::Refused { .. } | Self::Unusable { .. }).then(|| self.to_string())
+    }
+
+    /// The same for another who waited for the same write.
+    #[must_use]
+    pub fn again(&self) -> Self {
+        match self {
+            Self::Conflict { object } => Self::Conflict { object: object.clone() },
+            Self::Going { object } => Self::Going { object: object.clone() },
+            Self::Refused { object, message } => Self::Refused { object: object.clone(), message: message.clone() },
+            Self::Unusable { object, message } => Self::Unusable { object: object.clone(), message: message.clone() },
+            Self::RouteNotWritten { object, message } => {
+                Self::RouteNotWritten { object: object.clone(), message: message.clone() }
+            }
+            Self::Unreachable { object, source } => {
+                Self::Unreachable { object: object.clone(), source: source.to_string().into() }
+            }
         }
     }
 }
@@ -103,6 +151,8 @@ impl ApplyError {
 pub struct Plan<K: Steps> {
     /// The record and the Secret.
     pub writes: Writes<K>,
+    /// The routes, after the Secret: none of them holds anything else back.
+    pub routes: RouteWrites,
     /// The report when they are done.
     pub status: StatusOf<K>,
     /// The transitions.
@@ -148,7 +198,8 @@ impl<K: Steps> Plan<K> {
     #[must_use]
     pub fn writes_anything(&self, resource: &K, observed: &Observed<K>) -> bool {
         let stored = observed.record.as_ref().and_then(|stored| stored.document.as_ref());
-        let record_differs = |record: &K::Record| stored.is_none_or(|stored| K::differs(stored, record));
+        let moves = observed.record.as_ref().is_some_and(StoredRecord::moves);
+        let record_differs = |record: &K::Record| moves || stored.is_none_or(|stored| K::differs(stored, record));
         let objects_differ = match &self.writes {
             Writes::All(desired) => {
                 record_differs(&desired.record)
@@ -161,9 +212,9 @@ impl<K: Steps> Plan<K> {
             }
             Writes::Restrict(record) => record_differs(record),
             Writes::Withdraw => stored.is_some(),
-            Writes::Nothing => false,
+            Writes::Nothing => observed.record.as_ref().is_some_and(StoredRecord::is_mere_leftover),
         };
-        objects_differ || self.status_differs(resource)
+        objects_differ || !self.routes.writes.is_empty() || self.status_differs(resource)
     }
 
     fn status_differs(&self, resource: &K) -> bool {
@@ -184,17 +235,35 @@ impl<K: Steps> Plan<K> {
             Writes::All(desired) => write_all(world, resource, observed, desired).await?,
             Writes::Restrict(record) => {
                 write_record(world, observed.record.as_ref().map(Seen::of), record).await?;
+                leave_former_place(world, resource, observed).await?;
             }
             Writes::Withdraw => world.delete_record(resource).await?,
+            Writes::Nothing if observed.record.as_ref().is_some_and(StoredRecord::is_mere_leftover) => {
+                world.leave_former_place(resource).await?;
+            }
             Writes::Nothing => {}
         }
-        if self.status_differs(resource) {
+        let routed = self.write_routes(world).await;
+        // What is new of a failure is told by the next run, which knows of it.
+        let is_told = match &routed {
+            Ok(()) => true,
+            Err(ApplyError::RouteNotWritten { .. }) => self.routes.failing,
+            Err(_) => false,
+        };
+        if is_told && self.status_differs(resource) {
             world.write_status(resource, &self.status).await?;
         }
         for note in &self.notes {
             world.publish(resource, note).await;
         }
-        Ok(self.next)
+        routed.map(|()| self.next)
+    }
+
+    async fn write_routes<W: World<K>>(&self, world: &W) -> Result<(), ApplyError> {
+        for write in &self.routes.writes {
+            world.write_route(write).await?;
+        }
+        Ok(())
     }
 }
 
@@ -209,19 +278,30 @@ async fn write_all<K: Steps, W: World<K>>(
     }
     let written = write_record(world, observed.record.as_ref().map(Seen::of), &desired.record).await?;
     write_consumer(world, observed, &desired.consumer).await?;
-    write_record(world, Some(Seen { document: Some(&desired.record), version: written }), &desired.settled).await?;
+    write_record(world, Some(Seen { document: Some(&desired.record), version: Some(written) }), &desired.settled)
+        .await?;
     for name in &desired.outdated_consumers {
         if let Some(secret) = observed.consumer(name) {
             world.delete_consumer(secret).await?;
         }
     }
-    Ok(())
+    // Last, so that what an app still has from before works until it has something new.
+    leave_former_place(world, resource, observed).await
+}
+
+async fn leave_former_place<K: Steps, W: World<K>>(
+    world: &W,
+    resource: &K,
+    observed: &Observed<K>,
+) -> Result<(), ApplyError> {
+    let left_behind = observed.record.as_ref().is_some_and(|stored| stored.left_behind);
+    if left_behind { world.leave_former_place(resource).await } else { Ok(()) }
 }
 
 /// A record as it is known to be stored.
 struct Seen<'a, R> {
     document: Option<&'a R>,
-    version: ObjectVersion,
+    version: Option<ObjectVersion>,
 }
 
 impl<'a, R> Seen<'a, R> {
@@ -236,9 +316,9 @@ async fn write_record<K: Steps, W: World<K>>(
     wanted: &K::Record,
 ) -> Result<ObjectVersion, ApplyError> {
     match seen {
-        None => world.create_record(wanted).await,
-        Some(Seen { document: Some(document), version }) if !K::differs(document, wanted) => Ok(version),
-        Some(Seen { version, .. }) => world.update_record(wanted, &version).await,
+        None | Some(Seen { version: None, .. }) => world.create_record(wanted).await,
+        Some(Seen { document: Some(document), version: Some(version) }) if !K::differs(document, wanted) => Ok(version),
+        Some(Seen { version: Some(version), .. }) => world.update_record(wanted, &version).await,
     }
 }
 

@@ -8,11 +8,12 @@ use super::{
 /// Removes what lies outside the resource's namespace. Its Secret goes by its owner reference, or stays with `Retain`.
 ///
 /// # Errors
-/// What kept the record or the finalizer; the next run starts over.
+/// What kept a route, the record or the finalizer; the next run starts over.
 pub async fn cleanup<K: Steps, W: World<K>>(world: &W, resource: &K) -> Result<(), ApplyError> {
     if !has_finalizer(resource) {
         return Ok(());
     }
+    world.delete_routes(resource).await?;
     world.delete_record(resource).await?;
     world.remove_finalizer(resource).await
 }

@@ -1,83 +1,91 @@
 //! Flow 1: the Kubernetes cluster as the steps see it: looks at caches or at the API server, and writes with preconditions.
 
 pub mod around;
+mod routes;
 mod world;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, fmt::Debug, sync::Arc};
 
-use k8s_openapi::api::core::v1::{Namespace, Secret};
+use k8s_openapi::api::{
+    core::v1::{Namespace, Secret},
+    networking::v1::Ingress,
+};
 use kube::{
-    Api, Client, ResourceExt as _,
-    api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions},
+    Api, Client, Resource, ResourceExt as _,
+    api::{DynamicObject, Patch},
     core::{ApiResource, PartialObjectMeta},
     runtime::{events::Recorder, reflector::ObjectRef},
 };
 
+use serde::de::DeserializeOwned;
+
 use super::{
-    api::call_opt,
+    api::{call_opt, merge_params},
     apply::ApplyError,
     contest::Contests,
-    fetch::{self, Depth, ObjectVersion, StoredRecord},
-    secrets,
-    steps::StatusOf,
-    watches::{Cache, Listed, Of, Resources},
+    fetch::{self, Depth, ObjectVersion},
+    records::{Id, RecordCaches, Records, unchanged},
+    route::HttpRoute,
+    steps::{StatusOf, Steps},
+    watches::{Cache, Listed, Of, Resources, Routes},
 };
 use crate::{
-    crd::{FIELD_MANAGER, Kind, Report as _},
-    record::{self, Document},
+    config,
+    crd::{Kind, Report as _},
+    record,
 };
+pub use routes::RouteFailures;
 
 /// What the watches keep in memory. Each holds our own objects only.
 pub struct Caches {
     /// The resources.
     pub resources: Resources,
-    /// Records.
-    pub records: Cache<Secret>,
     /// Secrets for apps.
     pub consumers: Cache<Secret>,
     /// Secrets that may be referred to.
     pub references: Cache<Secret>,
     /// Namespaces, where the policy asks for their labels.
     pub namespaces: Option<Cache<PartialObjectMeta<Namespace>>>,
+    /// Routes.
+    pub ingresses: Routes<Ingress>,
+    /// Routes, where the API server has that kind.
+    pub http_routes: Routes<HttpRoute>,
 }
 
 impl Caches {
-    /// Whether each was filled.
-    pub fn listed(&self) -> impl Iterator<Item = &Listed> {
-        self.resources.listed().into_iter().chain(self.shared())
-    }
-
     /// Whether those were filled that every kind depends on.
     pub fn shared(&self) -> impl Iterator<Item = &Listed> {
-        let Self { resources: _, records, consumers, references, namespaces } = self;
-        let secrets = [records, consumers, references].into_iter().map(Cache::listed);
+        let Self { resources: _, consumers, references, namespaces, ingresses: _, http_routes: _ } = self;
+        let secrets = [consumers, references].into_iter().map(Cache::listed);
         secrets.chain(namespaces.as_ref().map(Cache::listed))
     }
 }
 
-/// The cluster, with one realm in it.
+/// The cluster, with all realms in it.
 pub struct Cluster {
     /// The client, without retries of its own.
     pub client: Client,
-    /// Where the records are.
-    pub realm_namespace: String,
+    /// The records of what is looked after.
+    pub records: Records,
     /// What the watches know.
     pub caches: Caches,
     /// The resources of every namespace that is looked after, also those of other lanes.
     pub all_resources: Arc<[Resources]>,
     /// The records of every namespace that is looked after, also those of other lanes.
-    pub all_records: Arc<[Cache<Secret>]>,
+    pub all_records: Arc<[RecordCaches]>,
     /// Publishes Events.
     pub recorder: Recorder,
-    /// Who rewrites our Secrets.
+    /// Who rewrites our Secrets and routes.
     pub contests: Contests,
+    /// Where routes are made: the shared realm's namespace.
+    pub realm_namespace: String,
+    /// Which routes are wanted by those who do not say.
+    pub routes: config::Routes,
+    /// Which of them could not be written.
+    pub route_failures: RouteFailures,
 }
 
 impl Cluster {
-    fn records(&self) -> Api<Secret> {
-        Api::namespaced(self.client.clone(), &self.realm_namespace)
-    }
-
     fn secrets(&self, namespace: &str) -> Api<Secret> {
         Api::namespaced(self.client.clone(), namespace)
     }
@@ -86,11 +94,9 @@ impl Cluster {
         Api::namespaced(self.client.clone(), &resource.namespace().unwrap_or_default())
     }
 
-    async fn record_secret(&self, name: &str, depth: Depth) -> Result<Option<Arc<Secret>>, ApplyError> {
-        match depth {
-            Depth::Cached => Ok(self.caches.records.get(&ObjectRef::new(name).within(&self.realm_namespace))),
-            Depth::Live => call_opt("the record", self.records().get(name)).await.map(|secret| secret.map(Arc::new)),
-        }
+    /// What has to be listed before anything is judged.
+    pub fn needs(&self) -> impl Iterator<Item = &Listed> {
+        self.caches.shared().chain(self.records.caches().listed())
     }
 
     async fn secret(
@@ -179,19 +185,11 @@ impl Cluster {
         Ok(status.unwrap_or_default())
     }
 
-    /// Removes a record that is still as it was seen.
-    ///
-    /// # Errors
-    /// What kept it.
-    pub async fn delete_orphan(&self, secret: &Secret) -> Result<(), ApplyError> {
-        self.delete_unchanged("an orphaned record", &self.records(), secret).await
-    }
-
-    async fn delete_unchanged(&self, what: &str, api: &Api<Secret>, secret: &Secret) -> Result<(), ApplyError> {
-        let ObjectVersion { uid, resource_version } = version_of(secret);
-        let preconditions = Preconditions { uid: Some(uid), resource_version: Some(resource_version) };
-        let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
-        call_opt(what, api.delete(&secret.name_any(), &params)).await.map(drop)
+    async fn delete_unchanged<O>(&self, what: &str, api: &Api<O>, seen: &O) -> Result<(), ApplyError>
+    where
+        O: Resource + Clone + DeserializeOwned + Debug,
+    {
+        call_opt(what, api.delete(&seen.name_any(), &unchanged(&ObjectVersion::of(seen)))).await.map(drop)
     }
 
     async fn patch_finalizers<K: Kind>(&self, resource: &K, operations: serde_json::Value) -> Result<(), ApplyError> {
@@ -208,36 +206,6 @@ impl Cluster {
     }
 }
 
-fn version_of(secret: &Secret) -> ObjectVersion {
-    ObjectVersion {
-        uid: secret.uid().unwrap_or_default(),
-        resource_version: secret.resource_version().unwrap_or_default(),
-    }
-}
-
-/// Reads a record; one that does not parse counts as lost.
-#[must_use]
-pub fn stored_record<R: Document>(secret: &Secret) -> StoredRecord<R> {
-    let json = fetch::data(secret).get(record::DATA_KEY);
-    let document = json.and_then(|json| record::parse::<R>(&json.0).ok());
-    StoredRecord { document, version: version_of(secret) }
-}
-
-fn record_name<K: Kind>(resource: &K) -> String {
-    record::secret_name(K::KIND, &resource.namespace().unwrap_or_default(), &resource.name_any())
-}
-
-fn record_secret<R: Document>(document: &R, realm_namespace: &str) -> Result<Secret, ApplyError> {
-    let source = document.source();
-    let name = record::secret_name(&source.kind, &source.namespace, &source.name);
-    secrets::record(&name, realm_namespace, R::KIND, Some(source), document)
-        .map_err(|error| ApplyError::Unreachable { object: "the record".into(), source: error.into() })
-}
-
-fn create_params() -> PostParams {
-    PostParams { field_manager: Some(FIELD_MANAGER.into()), ..PostParams::default() }
-}
-
-fn merge_params() -> PatchParams {
-    PatchParams { field_manager: Some(FIELD_MANAGER.into()), ..PatchParams::default() }
+fn record_id<K: Steps>(resource: &K) -> Id {
+    Id::of::<K::Record>(K::KIND, &resource.namespace().unwrap_or_default(), &resource.name_any())
 }

@@ -11,7 +11,7 @@ use super::{
     steps::Steps,
 };
 use crate::{
-    crd::{KeyName, Kind},
+    crd::{Binding, KeyName, Kind, ServiceBinding},
     record::Source,
 };
 
@@ -58,8 +58,18 @@ pub fn type_of<K: Kind>(resource: &K) -> String {
     chosen.unwrap_or_else(|| "Opaque".into())
 }
 
+/// Entries that say what the Secret is for. No value lies under their names: a rule of the CRDs.
+fn of_binding(binding: &ServiceBinding) -> BTreeMap<String, ByteString> {
+    let mut data = Data::default();
+    data.put("type", &binding.type_);
+    if let Some(provider) = &binding.provider {
+        data.put("provider", provider);
+    }
+    data.0
+}
+
 impl Consumer {
-    /// As the resource's template says; without data yet.
+    /// As the resource's template says; without the values yet.
     #[must_use]
     pub fn of<K: Kind>(resource: &K, retain: bool) -> Self {
         let template = resource.secret_template();
@@ -75,14 +85,21 @@ impl Consumer {
             type_: type_of(resource),
             labels,
             annotations,
-            data: BTreeMap::new(),
+            data: template.and_then(|template| template.service_binding.as_ref()).map(of_binding).unwrap_or_default(),
         }
     }
 
-    /// The same with data.
+    /// The same with more data.
     #[must_use]
-    pub fn with(&self, Data(data): Data) -> Self {
+    pub fn with(&self, Data(mut data): Data) -> Self {
+        data.extend(self.data.clone());
         Self { data, ..self.clone() }
+    }
+
+    /// How the status names it.
+    #[must_use]
+    pub fn binding(&self) -> Binding {
+        Binding { name: self.name.clone() }
     }
 
     /// Whether a Secret lacks something that we set. What others added is theirs.

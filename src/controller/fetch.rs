@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::{ByteString, api::core::v1::Secret};
-use kube::ResourceExt as _;
+use kube::ResourceExt;
 
 use super::steps::Steps;
 use crate::{
@@ -32,8 +32,24 @@ pub enum Depth {
 pub struct StoredRecord<R> {
     /// The document; absent where it does not parse, which counts as lost.
     pub document: Option<R>,
-    /// The Secret that holds it.
-    pub version: ObjectVersion,
+    /// What holds it where it belongs. Absent where it is only where it belonged before.
+    pub version: Option<ObjectVersion>,
+    /// Something lies where it belonged before.
+    pub left_behind: bool,
+}
+
+impl<R> StoredRecord<R> {
+    /// Whether it has to be made where it belongs, or removed from where it belonged before.
+    #[must_use]
+    pub fn moves(&self) -> bool {
+        self.version.is_none() || self.left_behind
+    }
+
+    /// Whether it is good for nothing but to be removed from where it belonged before.
+    #[must_use]
+    pub fn is_mere_leftover(&self) -> bool {
+        self.version.is_none() && self.document.is_none()
+    }
 }
 
 /// An object at one moment: a precondition of later writes.
@@ -43,6 +59,14 @@ pub struct ObjectVersion {
     pub uid: String,
     /// `metadata.resourceVersion`.
     pub resource_version: String,
+}
+
+impl ObjectVersion {
+    /// An object as it is now.
+    #[must_use]
+    pub fn of(object: &impl ResourceExt) -> Self {
+        Self { uid: object.uid().unwrap_or_default(), resource_version: object.resource_version().unwrap_or_default() }
+    }
 }
 
 /// What a reconcile knows about the world.

@@ -14,7 +14,10 @@ use k8s_openapi::{
     api::coordination::v1::{Lease, LeaseSpec},
     apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta},
 };
-use kube::{Api, Client, api::PostParams};
+use kube::{
+    Api, Client,
+    api::{DeleteParams, PostParams},
+};
 use tokio::time::{sleep, timeout, timeout_at};
 
 use crate::{config::LeaderElection, crd::FIELD_MANAGER, shutdown::Shutdown};
@@ -59,6 +62,19 @@ impl Candidate {
             }
         }
         self.release().await;
+    }
+
+    /// Works once, as soon as the Lease is free, and removes the Lease: nobody is to follow. Nothing, where it was lost meanwhile.
+    pub async fn lead_last<T>(&mut self, work: impl Future<Output = T>) -> Option<T> {
+        let taken = self.campaign().await;
+        let done = tokio::select! {
+            done = work => Some(done),
+            () = self.keep(taken) => None,
+        };
+        if done.is_some() && self.leases.delete(&self.settings.lease_name, &DeleteParams::default()).await.is_err() {
+            tracing::warn!("the Lease could not be removed; it will expire");
+        }
+        done
     }
 
     /// Waits until the Lease is ours. Returns when the request that took it was sent.

@@ -23,6 +23,8 @@ pub const STALLED: &str = "Stalled";
 pub const AUTHENTICATED: &str = "Authenticated";
 /// Messages can be delivered to the Service that is named.
 pub const TARGET_RESOLVED: &str = "TargetResolved";
+/// The Webhook is reached from outside the cluster by the route that is asked for.
+pub const ROUTE_ACCEPTED: &str = "RouteAccepted";
 /// How soon what no watch tells of is looked at again.
 pub const LOOK_AGAIN: SignedDuration = SignedDuration::from_secs(15);
 
@@ -110,9 +112,9 @@ pub type Words = (&'static str, &'static str, &'static str);
 pub const WORDS_OF_UNREADABLE: [Words; 2] =
     [(READY, "False", Reason::InvalidResource.as_str()), (STALLED, "True", Reason::InvalidResource.as_str())];
 
-const TYPES: [&str; 5] = [READY, RECONCILING, STALLED, AUTHENTICATED, TARGET_RESOLVED];
+const TYPES: [&str; 6] = [READY, RECONCILING, STALLED, AUTHENTICATED, TARGET_RESOLVED, ROUTE_ACCEPTED];
 /// Reasons of conditions that are no refusals.
-const REASONS: [&str; 10] = [
+const REASONS: [&str; 28] = [
     "Active",
     "Revoked",
     "Expired",
@@ -123,6 +125,25 @@ const REASONS: [&str; 10] = [
     "ServiceNotFound",
     "ServiceNotAllowed",
     "ServicePortNotFound",
+    "Accepted",
+    "Pending",
+    "RouteApiUnavailable",
+    "RouteNotConfigured",
+    "NoParentRefs",
+    "RouteExists",
+    "RouteNotWritten",
+    "RouteContested",
+    // Of the Gateway API.
+    "NotAllowedByListeners",
+    "NoMatchingListenerHostname",
+    "NoMatchingParent",
+    "UnsupportedValue",
+    "IncompatibleFilters",
+    "RefNotPermitted",
+    "InvalidKind",
+    "BackendNotFound",
+    "UnsupportedProtocol",
+    "UnresolvedRefs",
 ];
 
 /// The conditions in words that this program knows: a status may say anything, and labels of metrics must stay few.

@@ -8,7 +8,6 @@ use std::{
 
 use futures::{Stream, StreamExt as _, channel::mpsc, future, stream};
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Secret;
 use kube::{
     Api, Client, ResourceExt as _,
     runtime::{
@@ -22,18 +21,20 @@ use kube::{
 use super::{
     apply::{ApplyError, World},
     cleanup::cleanup,
-    cluster::{Caches, Cluster, around::Surroundings},
+    cluster::{Caches, Cluster, RouteFailures, around::Surroundings},
     contest::Contests,
-    fetch,
     overview::{Overview, Watched},
+    records::{Found, RecordCaches, Records},
     refusal::{Reason, Refusal},
-    report, signing_keys,
+    report,
+    route::Route,
+    signing_keys,
     steps::{self, Entropy, Steps},
     watches::{self, Cache, Guarded, Of, Resources, Trigger, Triggers},
 };
 use crate::{
-    config::Config,
-    crd::{AppCredential, Kind, Webhook, WebhookCredential},
+    config::{Config, RouteMode},
+    crd::{AppCredential, Kind, Webhook, WebhookCredential, webhook::RouteType},
     record,
     telemetry::metrics::controller::Metrics,
 };
@@ -68,15 +69,29 @@ impl Default for Telemetry {
 
 /// Reconciles everything that the configuration names, for as long as it is polled.
 pub async fn run(client: Client, realm_namespace: &str, config: &Config, instance: &str, telemetry: &Telemetry) {
-    let keys = signing_keys::maintain(client.clone(), realm_namespace.to_owned(), config.clone());
     let lanes = lanes(&client, realm_namespace, config, instance, &telemetry.metrics);
     let _at_work = telemetry.overview.work(lanes.iter().map(|lane| lane.work.watched()).collect());
     tracing::info!(namespaces = ?config.watch_namespaces, "at work");
+    let keys = future::join_all(keys(&lanes, config));
     future::join(keys, future::join_all(lanes.into_iter().map(Lane::run))).await;
+}
+
+/// What keeps the signing keys of every realm up to date.
+fn keys(lanes: &[Lane], config: &Config) -> Vec<impl Future<Output = ()> + use<>> {
+    let records_of = |namespace: &str| {
+        let mut lanes = lanes.iter().filter(|lane| lane.namespace.as_deref().is_none_or(|it| it == namespace));
+        lanes.next().map(|lane| lane.work.cluster.records.place(namespace))
+    };
+    let sidecars = config.realms.iter().filter_map(|realm| Some((records_of(&realm.namespace)?, &realm.issuer)));
+    let shared = lanes.first().map(|lane| (lane.work.cluster.records.shared(), &config.realm.issuer));
+    let maintain = |(place, issuer): (_, &String)| signing_keys::maintain(place, issuer.clone(), config.clone());
+    shared.into_iter().chain(sidecars).map(maintain).collect()
 }
 
 /// The watches of one namespace, or of all, and what is done on their events.
 struct Lane {
+    /// The only one. Absent: all.
+    namespace: Option<String>,
     work: Arc<Work>,
     triggers: Triggers,
 }
@@ -88,31 +103,48 @@ struct Work {
     failures: Mutex<HashMap<Trigger, u32>>,
 }
 
-fn lanes(client: &Client, realm_namespace: &str, config: &Config, instance: &str, metrics: &Arc<Metrics>) -> Vec<Lane> {
-    let scopes: Vec<Option<&str>> = if config.watch_namespaces.is_empty() {
+/// The cluster as each lane has it, with the lane's namespace, before anything is watched: caches are empty.
+pub(super) fn unwatched(client: &Client, realm_namespace: &str, config: &Config) -> Vec<(Option<String>, Cluster)> {
+    let metrics = Telemetry::default().metrics;
+    let lanes = lanes(client, realm_namespace, config, "", &metrics).into_iter();
+    let clusters = lanes.filter_map(|lane| Some(Arc::into_inner(lane.work)?.cluster));
+    scopes(config).into_iter().map(|scope| scope.map(str::to_owned)).zip(clusters).collect()
+}
+
+/// A namespace each, or all of them in one.
+fn scopes(config: &Config) -> Vec<Option<&str>> {
+    if config.watch_namespaces.is_empty() {
         vec![None]
     } else {
         config.watch_namespaces.iter().map(|namespace| Some(namespace.as_str())).collect()
-    };
+    }
+}
+
+fn lanes(client: &Client, realm_namespace: &str, config: &Config, instance: &str, metrics: &Arc<Metrics>) -> Vec<Lane> {
+    let scopes = scopes(config);
     let known: Vec<_> = scopes.iter().map(|scope| Known::watch(client, realm_namespace, *scope)).collect();
     let all_resources: Arc<[Resources]> = known.iter().map(|known| known.resources.clone()).collect();
-    let all_records: Arc<[Cache<Secret>]> = known.iter().map(|known| known.records.clone()).collect();
+    let all_records: Arc<[RecordCaches]> = known.iter().map(|known| known.records.clone()).collect();
     let reporter = Reporter { controller: "snaphook".into(), instance: Some(instance.to_owned()) };
     let recorder = Recorder::new(client.clone(), reporter);
     let lane = |(scope, known): (Option<&str>, Known)| {
-        let (caches, triggers) = known.and_secrets(client, config, scope);
+        let records = Records::new(client.clone(), realm_namespace, &config.realms, known.records.clone());
+        let (caches, triggers) = known.and_the_rest(client, realm_namespace, config, scope);
         let cluster = Cluster {
             client: client.clone(),
-            realm_namespace: realm_namespace.to_owned(),
+            records,
             caches,
             all_resources: all_resources.clone(),
             all_records: all_records.clone(),
             recorder: recorder.clone(),
             contests: Contests::default(),
+            realm_namespace: realm_namespace.to_owned(),
+            routes: config.routes.clone(),
+            route_failures: RouteFailures::default(),
         };
         let metrics = metrics.clone();
         let work = Work { cluster, config: config.clone(), metrics, failures: Mutex::default() };
-        Lane { work: Arc::new(work), triggers }
+        Lane { namespace: scope.map(str::to_owned), work: Arc::new(work), triggers }
     };
     scopes.into_iter().zip(known).map(lane).collect()
 }
@@ -120,7 +152,7 @@ fn lanes(client: &Client, realm_namespace: &str, config: &Config, instance: &str
 /// What the lanes know of one another.
 struct Known {
     resources: Resources,
-    records: Cache<Secret>,
+    records: RecordCaches,
     triggers: Vec<Triggers>,
 }
 
@@ -131,24 +163,37 @@ impl Known {
         let (webhook_credentials, of_webhook_credentials) =
             watches::resources(scoped(client, scope), "WebhookCredentials");
         let resources = Resources { app_credentials, webhooks, webhook_credentials };
-        let (records, of_records) = watches::records(client, realm_namespace, scope, resources.clone());
-        let triggers = vec![of_app_credentials, of_webhooks, of_webhook_credentials, of_their_credentials, of_records];
+        let (own, of_records) = watches::records(client, realm_namespace, scope, resources.clone());
+        let (bundles, of_bundles) = watches::bundles(scoped(client, scope), resources.clone());
+        let of_resources = [of_app_credentials, of_webhooks, of_webhook_credentials, of_their_credentials];
+        let triggers = of_resources.into_iter().chain([of_records, of_bundles]).collect();
+        let records = RecordCaches { own, bundles };
         Self { resources, records, triggers }
     }
 
     /// The watches of a lane's own.
-    fn and_secrets(self, client: &Client, config: &Config, scope: Option<&str>) -> (Caches, Triggers) {
-        let Self { resources, records, mut triggers } = self;
+    fn and_the_rest(
+        self,
+        client: &Client,
+        realm_namespace: &str,
+        config: &Config,
+        scope: Option<&str>,
+    ) -> (Caches, Triggers) {
+        let Self { resources, records: _, mut triggers } = self;
         let (consumers, of_consumers) = watches::consumers(scoped(client, scope), resources.clone());
         let (references, of_references) = watches::references(scoped(client, scope), resources.clone());
         let namespaces = config.needs_namespace_labels().then(|| watches::namespaces(client, resources.clone()));
         let (namespaces, of_namespaces) = namespaces.unzip();
-        triggers.extend([of_consumers, of_references].into_iter().chain(of_namespaces));
-        (Caches { resources, records, consumers, references, namespaces }, stream::select_all(triggers).boxed())
+        let (ingresses, of_ingresses) = watches::routes(client, realm_namespace, scope, resources.clone(), "Ingresses");
+        let (http_routes, of_http_routes) =
+            watches::routes(client, realm_namespace, scope, resources.clone(), "HTTPRoutes");
+        triggers.extend([of_consumers, of_references, of_ingresses, of_http_routes].into_iter().chain(of_namespaces));
+        let caches = Caches { resources, consumers, references, namespaces, ingresses, http_routes };
+        (caches, stream::select_all(triggers).boxed())
     }
 }
 
-fn scoped<K>(client: &Client, namespace: Option<&str>) -> Api<K>
+pub(super) fn scoped<K>(client: &Client, namespace: Option<&str>) -> Api<K>
 where
     K: kube::Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>,
 {
@@ -157,7 +202,7 @@ where
 
 impl Lane {
     async fn run(self) {
-        let Self { work, triggers } = self;
+        let Self { namespace: _, work, triggers } = self;
         let (app_credentials, of_app_credentials) = mpsc::unbounded();
         let (webhooks, of_webhooks) = mpsc::unbounded();
         let (webhook_credentials, of_webhook_credentials) = mpsc::unbounded();
@@ -241,8 +286,10 @@ impl Work {
     }
 
     fn watched(&self) -> Watched {
-        let caches = &self.cluster.caches;
-        Watched { resources: caches.resources.clone(), listed: caches.listed().cloned().collect() }
+        let Caches { resources, ingresses, http_routes, .. } = &self.cluster.caches;
+        let routes = [ingresses.listed(), http_routes.listed()];
+        let listed = resources.listed().into_iter().chain(routes).chain(self.cluster.needs()).cloned().collect();
+        Watched { resources: resources.clone(), listed }
     }
 
     /// Nobody is judged by half of what is there. A kind whose CRD is missing does not keep the others waiting.
@@ -252,7 +299,8 @@ impl Work {
         Resources: Of<K>,
     {
         let of_kind = self.cluster.all_resources.iter().map(|resources| resources.of().listed());
-        for listed in of_kind.chain(self.cluster.caches.shared()).chain(self.cluster.needs()) {
+        let of_around = Surroundings::<K>::needs(&self.cluster);
+        for listed in of_kind.chain(self.cluster.needs()).chain(of_around) {
             listed.wait().await;
         }
     }
@@ -301,25 +349,51 @@ impl Work {
 
     /// Removes records whose resource went while nobody was looking: without its finalizer, or with its CRD.
     async fn sweep(&self) {
-        self.cluster.caches.records.listed().wait().await;
-        for secret in self.cluster.caches.records.state() {
-            if let Err(error) = self.sweep_record(&secret).await {
-                tracing::warn!(record = secret.name_any(), reason = error.reason(), "an orphan was not looked at");
+        let records = &self.cluster.records;
+        for listed in records.caches().listed() {
+            listed.wait().await;
+        }
+        for found in records.all() {
+            if let Err(error) = self.sweep_record(&found).await {
+                tracing::warn!(record = found.id.name, reason = error.reason(), "an orphan was not looked at");
+            }
+        }
+        if let Err(error) = records.end_realms().await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "a realm that is no longer listed was not ended");
+        }
+        self.sweep_routes().await;
+    }
+
+    /// The same for routes, and for the one for all where there is to be none.
+    async fn sweep_routes(&self) {
+        let Caches { ingresses, http_routes, .. } = &self.cluster.caches;
+        for listed in [ingresses.listed(), http_routes.listed()] {
+            listed.wait().await;
+        }
+        let ingresses = ingresses.all().into_iter().map(Route::from);
+        for route in ingresses.chain(http_routes.all().into_iter().map(Route::from)) {
+            if let Err(error) = self.sweep_route(&route).await {
+                tracing::warn!(route = route.name(), reason = error.reason(), "an orphan was not looked at");
             }
         }
     }
 
-    async fn sweep_record(&self, secret: &Secret) -> Result<(), ApplyError> {
-        let json = fetch::data(secret).get(record::DATA_KEY);
-        let Some(source) = json.and_then(|json| record::source_of(&json.0)) else { return Ok(()) };
-        let exists = match source.kind.as_str() {
-            AppCredential::KIND => self.exists::<AppCredential>(&source).await?,
-            Webhook::KIND => self.exists::<Webhook>(&source).await?,
-            WebhookCredential::KIND => self.exists::<WebhookCredential>(&source).await?,
-            // Of a later version, perhaps.
-            _ => true,
+    async fn sweep_route(&self, route: &Route) -> Result<(), ApplyError> {
+        let is_wanted = match route.owner() {
+            Some(owner) => self.is_there(&owner).await?,
+            None => !route.is_of_all() || shared_kind(&self.config) == Some(route.kind()),
         };
-        if exists {
+        if is_wanted {
+            return Ok(());
+        }
+        tracing::info!(kind = route.kind().as_str(), name = route.name(), "removing a route that nobody asks for");
+        self.cluster.delete_route(route).await
+    }
+
+    async fn sweep_record(&self, found: &Found) -> Result<(), ApplyError> {
+        let Some(source) = record::source_of(&found.stored.json.0) else { return Ok(()) };
+        let belongs = found.of_namespace.as_ref().is_none_or(|namespace| *namespace == source.namespace);
+        if belongs && self.is_there(&source).await? {
             return Ok(());
         }
         tracing::info!(
@@ -328,7 +402,17 @@ impl Work {
             name = source.name,
             "removing the record of a resource that is gone"
         );
-        self.cluster.delete_orphan(secret).await
+        found.place.delete(&found.id, &found.stored.version).await
+    }
+
+    async fn is_there(&self, source: &record::Source) -> Result<bool, ApplyError> {
+        match source.kind.as_str() {
+            AppCredential::KIND => self.exists::<AppCredential>(source).await,
+            Webhook::KIND => self.exists::<Webhook>(source).await,
+            WebhookCredential::KIND => self.exists::<WebhookCredential>(source).await,
+            // Of a later version, perhaps.
+            _ => Ok(true),
+        }
     }
 
     async fn exists<K: Kind>(&self, source: &record::Source) -> Result<bool, ApplyError>
@@ -339,6 +423,12 @@ impl Work {
         let known = ObjectRef::new(&source.name).within(&source.namespace);
         Ok(resources.get(&known).is_some() || self.cluster.resource_exists::<K>(source).await?)
     }
+}
+
+/// What the route for all is, where there is to be one.
+fn shared_kind(config: &Config) -> Option<RouteType> {
+    let is_shared = config.routes.mode == RouteMode::Shared && config.realm.service.is_some();
+    is_shared.then_some(config.routes.type_)
 }
 
 fn pause_until(next: Option<Timestamp>, now: Timestamp) -> Duration {

@@ -27,36 +27,59 @@ use crate::{
 const API_VERSION: &str = "snaphook.dev/v1alpha1";
 
 /// A record as a Secret.
-///
-/// # Errors
-/// A document that JSON cannot hold.
-pub fn record<T: serde::Serialize>(
+#[must_use]
+pub fn record(name: &str, namespace: &str, kind: Kind, source: Option<&Source>, json: ByteString) -> Secret {
+    let labels = record_labels(kind.as_str(), source.map(|source| source.namespace.as_str()));
+    of_records(name, namespace, labels, BTreeMap::from([(record::DATA_KEY.to_owned(), json)]))
+}
+
+/// Records as a Secret.
+#[must_use]
+pub fn bundle(name: &str, namespace: &str, data: BTreeMap<String, ByteString>) -> Secret {
+    of_records(name, namespace, bundle_labels(namespace), data)
+}
+
+/// By which a bundle is recognised.
+#[must_use]
+pub fn bundle_labels(namespace: &str) -> BTreeMap<String, String> {
+    record_labels(record::bundle::LABEL_VALUE, Some(namespace))
+}
+
+fn record_labels(value: &str, namespace: Option<&str>) -> BTreeMap<String, String> {
+    let labels = [(record::LABEL, value), ("app.kubernetes.io/managed-by", "snaphook")];
+    let labels = labels.into_iter().chain(namespace.map(|namespace| (record::NAMESPACE_LABEL, namespace)));
+    labels.map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
+}
+
+fn of_records(
     name: &str,
     namespace: &str,
-    kind: Kind,
-    source: Option<&Source>,
-    document: &T,
-) -> Result<Secret, serde_json::Error> {
-    let json = serde_json::to_vec(document)?;
-    let source = source.map(|source| (record::NAMESPACE_LABEL.to_owned(), source.namespace.clone()));
-    Ok(Secret {
+    labels: BTreeMap<String, String>,
+    data: BTreeMap<String, ByteString>,
+) -> Secret {
+    Secret {
         metadata: ObjectMeta {
             name: Some(name.to_owned()),
             namespace: Some(namespace.to_owned()),
-            labels: Some(
-                [
-                    (record::LABEL.to_owned(), kind.as_str().to_owned()),
-                    ("app.kubernetes.io/managed-by".to_owned(), "snaphook".to_owned()),
-                ]
-                .into_iter()
-                .chain(source)
-                .collect(),
-            ),
+            labels: Some(labels),
             ..ObjectMeta::default()
         },
         type_: Some(record::SECRET_TYPE.to_owned()),
-        data: Some(BTreeMap::from([(record::DATA_KEY.to_owned(), ByteString(json))])),
+        data: Some(data),
         ..Secret::default()
+    }
+}
+
+/// Changes some records in a bundle that is still as it was seen.
+#[must_use]
+pub fn bundle_patch(namespace: &str, edit: &BTreeMap<String, Option<ByteString>>, seen: &ObjectVersion) -> Value {
+    json!({
+        "metadata": {
+            "uid": seen.uid,
+            "resourceVersion": seen.resource_version,
+            "labels": bundle_labels(namespace),
+        },
+        "data": edit,
     })
 }
 
@@ -150,23 +173,28 @@ fn owner_references(wanted: &Consumer, seen: &Secret) -> Vec<OwnerReference> {
 /// Another field manager that owns data which we set, if there is one: who rewrote our Secret.
 #[must_use]
 pub fn rewritten_by(wanted: &Consumer, seen: &Secret) -> Option<String> {
-    let entries = seen.meta().managed_fields.iter().flatten();
-    let foreign = entries.filter(|entry| entry.manager.as_deref() != Some(FIELD_MANAGER));
+    let foreign = other_managers(seen.meta().managed_fields.as_deref().unwrap_or_default());
     let mut touching =
         foreign.filter(|entry| OwnedFields::of_entry(entry).data.iter().any(|key| wanted.data.contains_key(key)));
     touching.next().and_then(|entry| entry.manager.clone())
 }
 
+/// The entries of others.
+pub(super) fn other_managers(entries: &[ManagedFieldsEntry]) -> impl Iterator<Item = &ManagedFieldsEntry> {
+    entries.iter().filter(|entry| entry.manager.as_deref() != Some(FIELD_MANAGER))
+}
+
 /// The fields that our field manager owns.
 #[derive(Default)]
-struct OwnedFields {
+pub(super) struct OwnedFields {
     data: BTreeSet<String>,
     labels: BTreeSet<String>,
-    annotations: BTreeSet<String>,
+    /// Keys of annotations.
+    pub(super) annotations: BTreeSet<String>,
 }
 
 impl OwnedFields {
-    fn of(entries: &[ManagedFieldsEntry]) -> Self {
+    pub(super) fn of(entries: &[ManagedFieldsEntry]) -> Self {
         let ours = entries.iter().filter(|entry| entry.manager.as_deref() == Some(FIELD_MANAGER));
         ours.map(Self::of_entry).fold(Self::default(), |mut all, one| {
             all.data.extend(one.data);

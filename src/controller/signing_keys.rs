@@ -1,4 +1,4 @@
-//! Flow 1: the realm's signing keys: made at first, published some time before they sign, kept as long as a token of theirs lives.
+//! Flow 1: a realm's signing keys: made at first, published some time before they sign, kept as long as a token of theirs lives.
 //!
 //! Servers choose by their own clocks from what the record says, so nothing breaks while the controller is away: the newest
 //! key goes on signing.
@@ -6,21 +6,13 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::api::core::v1::Secret;
-use kube::{
-    Api, Client, ResourceExt as _,
-    api::{Patch, PatchParams, PostParams},
-};
 
 use super::{
-    api::{call, call_opt},
     apply::ApplyError,
-    fetch::{self, ObjectVersion},
-    secrets,
+    records::{Entry, Id, Place},
 };
 use crate::{
     config::Config,
-    crd::FIELD_MANAGER,
     record::{self, Kind, SIGNING_KEYS_SECRET, SigningKeyEntry, SigningKeysRecord},
     token::{GeneratedKey, KeysError, generate},
 };
@@ -39,15 +31,14 @@ const RETRY: Duration = Duration::from_secs(1);
 /// A key that could not be generated.
 pub fn next_record(
     seen: Option<&SigningKeysRecord>,
+    issuer: &str,
     config: &Config,
     now: Timestamp,
     generate: impl FnOnce() -> Result<GeneratedKey, KeysError>,
 ) -> Result<Option<SigningKeysRecord>, KeysError> {
-    let issuer = config.realm.issuer.clone();
-    let policies = config.forward_auth.policies.clone();
+    let (wanted, policies) = (&config.signing_keys, config.forward_auth.policies.clone());
     let mut keys = seen.map(|record| record.keys.clone()).unwrap_or_default();
     keys.retain(|key| key.verify_until.is_none_or(|end| end > now));
-    let wanted = &config.signing_keys;
     let successor_due = keys.last().is_none_or(|newest| {
         newest.algorithm != wanted.algorithm || now >= plus(newest.sign_from, wanted.rotation_interval.into())
     });
@@ -60,7 +51,7 @@ pub fn next_record(
         let algorithm = wanted.algorithm;
         keys.push(SigningKeyEntry { kid, algorithm, created_at: now, sign_from, verify_until: None, pkcs8 });
     }
-    let record = SigningKeysRecord { version: record::VERSION, issuer, policies, keys };
+    let record = SigningKeysRecord { version: record::VERSION, issuer: issuer.to_owned(), policies, keys };
     Ok((seen != Some(&record)).then_some(record))
 }
 
@@ -77,72 +68,56 @@ pub enum KeysUpdateError {
     /// No key.
     #[error(transparent)]
     Keys(#[from] KeysError),
-    /// A Secret of the keys' name that this program cannot read. Replacing it would end every token, so a person decides.
+    /// Keys that this program cannot read. Replacing them would end every token, so a person decides.
     #[error(
-        "the Secret {SIGNING_KEYS_SECRET} does not hold a record that this version reads: restore it, or delete it to start with new keys (all tokens end)"
+        "{0} does not hold a record that this version reads: restore it, or delete it to start with new keys (all tokens end)"
     )]
-    Unreadable,
+    Unreadable(String),
 }
 
-/// Keeps the keys up to date, for as long as it is polled.
-pub async fn maintain(client: Client, namespace: String, config: Config) {
-    let mut complaint = String::new();
+/// Keeps the keys of one realm up to date, for as long as it is polled.
+pub async fn maintain(place: Place, issuer: String, config: Config) {
+    let (mut complaint, mut retry) = (String::new(), RETRY);
     loop {
-        let pause = match update(&client, &namespace, &config, Timestamp::now()).await {
+        let pause = match update(&place, &issuer, &config, Timestamp::now()).await {
             Ok(()) => {
-                complaint.clear();
+                (complaint, retry) = (String::new(), RETRY);
                 LOOK_AGAIN
             }
             Err(error) => {
                 let text = error.to_string();
                 if complaint != text {
                     tracing::warn!(
+                        issuer,
                         error = &error as &dyn std::error::Error,
                         "the signing keys could not be brought up to date"
                     );
                     complaint = text;
                 }
-                RETRY
+                retry = (retry * 2).min(LOOK_AGAIN);
+                retry
             }
         };
         tokio::time::sleep(pause).await;
     }
 }
 
-async fn update(client: &Client, namespace: &str, config: &Config, now: Timestamp) -> Result<(), KeysUpdateError> {
-    const OBJECT: &str = "the signing keys";
-    let api: Api<Secret> = Api::namespaced(client.clone(), namespace);
-    let seen = call_opt(OBJECT, api.get(SIGNING_KEYS_SECRET)).await?;
+async fn update(place: &Place, issuer: &str, config: &Config, now: Timestamp) -> Result<(), KeysUpdateError> {
+    let id = Id { kind: Kind::SigningKeys, name: SIGNING_KEYS_SECRET.to_owned() };
+    let seen = place.read(&id).await?;
     let document = match &seen {
         None => None,
-        Some(secret) => Some(read(secret).ok_or(KeysUpdateError::Unreadable)?),
+        Some(stored) => {
+            let document = record::parse::<SigningKeysRecord>(&stored.json.0);
+            Some(document.map_err(|_| KeysUpdateError::Unreadable(place.describe(&id)))?)
+        }
     };
     let algorithm = config.signing_keys.algorithm;
-    let Some(record) = next_record(document.as_ref(), config, now, || generate(algorithm))? else { return Ok(()) };
-    let secret = secrets::record(SIGNING_KEYS_SECRET, namespace, Kind::SigningKeys, None, &record)
-        .map_err(|error| ApplyError::Unreachable { object: OBJECT.into(), source: error.into() })?;
-    let manager = Some(FIELD_MANAGER.to_owned());
-    match seen {
-        None => {
-            let params = PostParams { field_manager: manager, ..PostParams::default() };
-            call(OBJECT, api.create(&params, &secret)).await?;
-        }
-        Some(seen) => {
-            let seen = ObjectVersion {
-                uid: seen.uid().unwrap_or_default(),
-                resource_version: seen.resource_version().unwrap_or_default(),
-            };
-            let params = PatchParams { field_manager: manager, ..PatchParams::default() };
-            let patch = Patch::Merge(secrets::record_patch(&secret, &seen));
-            call(OBJECT, api.patch(SIGNING_KEYS_SECRET, &params, &patch)).await?;
-        }
-    }
-    tracing::info!(keys = record.keys.len(), "signing keys written");
+    let record = next_record(document.as_ref(), issuer, config, now, || generate(algorithm))?;
+    let Some(record) = record else { return Ok(()) };
+    place.write(&Entry::new(id, None, &record)?, seen.as_ref().map(|stored| &stored.version)).await?;
+    tracing::info!(issuer, keys = record.keys.len(), "signing keys written");
     Ok(())
-}
-
-fn read(secret: &Secret) -> Option<SigningKeysRecord> {
-    record::parse(&fetch::data(secret).get(record::DATA_KEY)?.0).ok()
 }
 
 #[cfg(test)]
@@ -150,8 +125,10 @@ mod tests {
     use super::*;
     use crate::record::Algorithm;
 
+    const ISSUER: &str = "https://auth.example.com";
+
     fn config(more: &str) -> Config {
-        Config::parse(&format!("realm: {{issuer: 'https://auth.example.com'}}\n{more}")).unwrap()
+        Config::parse(&format!("realm: {{issuer: '{ISSUER}'}}\n{more}")).unwrap()
     }
 
     fn at(text: &str) -> Timestamp {
@@ -164,24 +141,22 @@ mod tests {
 
     #[test]
     fn the_first_key_signs_at_once_and_nothing_changes_until_it_is_old() {
-        let (config, start) =
-            (config("signingKeys: {rotationInterval: 720h, algorithm: EdDSA}"), at("2026-01-01T00:00:00Z"));
-        let record = next_record(None, &config, start, make).unwrap().unwrap();
+        let (config, start) = (config("signingKeys: {algorithm: EdDSA}"), at("2026-01-01T00:00:00Z"));
+        let record = next_record(None, ISSUER, &config, start, make).unwrap().unwrap();
         assert_eq!(record.keys[0].sign_from, start);
         assert_eq!(record.keys[0].verify_until, None);
-        assert_eq!(next_record(Some(&record), &config, at("2026-01-30T23:59:59Z"), make).unwrap(), None);
+        assert_eq!(next_record(Some(&record), ISSUER, &config, at("2026-01-30T23:59:59Z"), make).unwrap(), None);
     }
 
     #[test]
     fn a_successor_is_published_ahead_and_the_old_key_outlives_its_tokens() {
-        let (config, start) =
-            (config("signingKeys: {rotationInterval: 720h, algorithm: EdDSA}"), at("2026-01-01T00:00:00Z"));
-        let first = next_record(None, &config, start, make).unwrap().unwrap();
-        let second = next_record(Some(&first), &config, at("2026-01-31T00:00:00Z"), make).unwrap().unwrap();
+        let (config, start) = (config("signingKeys: {algorithm: EdDSA}"), at("2026-01-01T00:00:00Z"));
+        let first = next_record(None, ISSUER, &config, start, make).unwrap().unwrap();
+        let second = next_record(Some(&first), ISSUER, &config, at("2026-01-31T00:00:00Z"), make).unwrap().unwrap();
         assert_eq!(second.keys[1].sign_from, at("2026-01-31T00:10:00Z"));
         assert_eq!(second.keys[0].verify_until, Some(at("2026-02-01T00:11:00Z")));
-        assert_eq!(next_record(Some(&second), &config, at("2026-02-01T00:10:59Z"), make).unwrap(), None);
-        let third = next_record(Some(&second), &config, at("2026-02-01T00:11:00Z"), make).unwrap().unwrap();
+        assert_eq!(next_record(Some(&second), ISSUER, &config, at("2026-02-01T00:10:59Z"), make).unwrap(), None);
+        let third = next_record(Some(&second), ISSUER, &config, at("2026-02-01T00:11:00Z"), make).unwrap().unwrap();
         assert_eq!(third.keys.len(), 1);
         assert_eq!(third.keys[0].kid, second.keys[1].kid);
     }
@@ -189,19 +164,20 @@ mod tests {
     #[test]
     fn another_algorithm_or_issuer_or_policy_takes_effect_without_losing_a_key() {
         let start = at("2026-01-01T00:00:00Z");
-        let first = next_record(None, &config("signingKeys: {algorithm: EdDSA}"), start, make).unwrap().unwrap();
-        let second = next_record(Some(&first), &config(""), start, || generate(Algorithm::ES256)).unwrap().unwrap();
+        let first =
+            next_record(None, ISSUER, &config("signingKeys: {algorithm: EdDSA}"), start, make).unwrap().unwrap();
+        let second =
+            next_record(Some(&first), ISSUER, &config(""), start, || generate(Algorithm::ES256)).unwrap().unwrap();
         assert_eq!(
             second.keys.iter().map(|key| key.algorithm).collect::<Vec<_>>(),
             [Algorithm::EdDSA, Algorithm::ES256]
         );
-        let mut other = config("");
-        other.realm.issuer = "https://other.example.com".into();
-        let third = next_record(Some(&second), &other, start, make).unwrap().unwrap();
-        assert_eq!(third.issuer, "https://other.example.com");
+        let other = "https://other.example.com";
+        let third = next_record(Some(&second), other, &config(""), start, make).unwrap().unwrap();
+        assert_eq!(third.issuer, other);
         assert_eq!(third.keys, second.keys);
         let more = config("forwardAuth: {policies: {orders: {audience: 'https://api.example.com'}}}");
-        let fourth = next_record(Some(&second), &more, start, make).unwrap().unwrap();
+        let fourth = next_record(Some(&second), ISSUER, &more, start, make).unwrap().unwrap();
         assert_eq!((fourth.policies.len(), &fourth.keys), (1, &second.keys));
     }
 }

@@ -98,8 +98,7 @@ async fn report_refused<K: Steps, W: World<K>>(
     now: Timestamp,
     done: Result<Option<Timestamp>, ApplyError>,
 ) -> Result<Option<Timestamp>, ApplyError> {
-    if let Err(ApplyError::Refused { object, message }) = &done {
-        let message = format!("{object} was refused by the API server: {message}");
+    if let Some(message) = done.as_ref().err().and_then(ApplyError::for_people) {
         let refusal = Refusal { reason: Reason::WriteRefused, message };
         let report = resource.report(observed, config, &refusal, now);
         if report.writes_anything(resource, observed) {

@@ -2,6 +2,9 @@
 
 mod cache;
 mod resources;
+mod routes;
+mod served;
+mod told;
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -10,7 +13,10 @@ use std::{
 };
 
 use futures::{FutureExt as _, Stream, StreamExt as _, channel::mpsc, future, stream};
-use k8s_openapi::api::core::v1::{Namespace, Secret};
+use k8s_openapi::{
+    ByteString,
+    api::core::v1::{Namespace, Secret},
+};
 use kube::{
     Api, Client, Resource as _, ResourceExt as _,
     core::PartialObjectMeta,
@@ -21,6 +27,7 @@ use self::cache::{config, watch};
 pub use self::{
     cache::{Cache, Listed},
     resources::{Guarded, Of, Resources, Trigger},
+    routes::{Routes, routes},
 };
 use super::fetch::{CONSUMER_LABEL, OWNER_ANNOTATION};
 use crate::{
@@ -28,6 +35,7 @@ use crate::{
     record,
 };
 use resources::{Credential, Gone, Referable, Within, is_held_up};
+use told::Told;
 
 /// A count of users may be that late.
 const GATHER: Duration = Duration::from_millis(300);
@@ -158,12 +166,34 @@ pub fn records(
     let api = Api::namespaced(client.clone(), realm_namespace);
     let (cache, events) = watch(api, config().labels(&selector), "records", trim_record);
     let triggers = triggers(events, move |secret, _| {
-        let Some(source) = made_from(secret) else { return Vec::new() };
-        let is_credential = source.kind == WebhookCredential::KIND;
-        let users = if is_credential { resources.concerned(&Credential(&source)) } else { Vec::new() };
-        users.into_iter().chain([source]).collect()
+        let json = secret.data.as_ref().and_then(|data| data.get(record::DATA_KEY));
+        json.map(|json| record_triggers(json, &resources)).unwrap_or_default()
     });
     (cache, triggers)
+}
+
+/// Records of namespaces with realms of their own: triggers are as those of [`records`], for those alone that have changed.
+#[must_use]
+pub fn bundles(api: Api<Secret>, resources: Resources) -> (Cache<Secret>, Triggers) {
+    let selector = format!("{}={}", record::LABEL, record::bundle::LABEL_VALUE);
+    let (cache, events) = watch(api, config().labels(&selector), "bundles of records", trim_record);
+    let mut told = Told::default();
+    let triggers = triggers(events, move |secret, gone| {
+        let changed = told.changed(secret, gone).into_iter();
+        changed.flat_map(|source| of_record(source, &resources)).collect()
+    });
+    (cache, triggers)
+}
+
+fn record_triggers(json: &ByteString, resources: &Resources) -> Vec<Trigger> {
+    made_from(json).map(|source| of_record(source, resources)).unwrap_or_default()
+}
+
+/// Whose record it is, and those whose calls are sent with it.
+fn of_record(source: Trigger, resources: &Resources) -> Vec<Trigger> {
+    let is_credential = source.kind == WebhookCredential::KIND;
+    let users = if is_credential { resources.concerned(&Credential(&source)) } else { Vec::new() };
+    users.into_iter().chain([source]).collect()
 }
 
 fn trim_record(secret: &mut Secret) {
@@ -171,8 +201,7 @@ fn trim_record(secret: &mut Secret) {
     secret.metadata.labels = None;
 }
 
-fn made_from(secret: &Secret) -> Option<Trigger> {
-    let json = secret.data.as_ref()?.get(record::DATA_KEY)?;
+fn made_from(json: &ByteString) -> Option<Trigger> {
     let source = record::source_of(&json.0)?;
     Trigger::named(&source.kind, &source.namespace, &source.name)
 }

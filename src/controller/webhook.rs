@@ -4,6 +4,7 @@
 pub mod build;
 pub mod fetch;
 pub mod hook_id;
+pub mod route;
 pub mod spec;
 pub mod status;
 pub mod target;

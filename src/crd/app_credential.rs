@@ -7,7 +7,9 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Condition, DeletionPolicy, Duration, KeyName, Kind, Report, SecretFrom, SecretTemplate, condition::Time};
+use super::{
+    Binding, Condition, DeletionPolicy, Duration, KeyName, Kind, Report, SecretFrom, SecretTemplate, condition::Time,
+};
 
 /// What a user declares: an OAuth 2.0 client for server-to-server calls (RFC 6749, section 4.4).
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -170,6 +172,9 @@ pub struct AppCredentialStatus {
     #[schemars(length(max = 253))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_name: Option<String>,
+    /// The Secret for the app, for Service Binding.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub binding: Option<Binding>,
     /// Whether tokens are issued.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<State>,

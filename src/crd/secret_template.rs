@@ -31,6 +31,30 @@ pub struct SecretTemplate<Keys> {
     /// Other names for the Secret's keys, such as `clientId: CLIENT_ID`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keys: Option<Keys>,
+    /// What the Secret says of itself, for apps and frameworks that look for it (servicebinding.io).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service_binding: Option<ServiceBinding>,
+}
+
+/// Entries that the Service Binding Specification for Kubernetes (1.0, "Provisioned Service") wants in a Secret.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ServiceBinding {
+    /// The entry `type`: what is bound to, in the words of whoever looks for it, such as `oauth2`.
+    #[schemars(length(min = 1, max = 128), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    #[serde(rename = "type")]
+    pub type_: String,
+    /// The entry `provider`, which tells services of one type apart. Default: no such entry.
+    #[schemars(length(min = 1, max = 128), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub provider: Option<String>,
+}
+
+/// The Secret for the app, where Service Binding looks for it: the resource is a "Provisioned Service" of that specification.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Binding {
+    /// Its name, once it is written.
+    #[schemars(length(max = 253))]
+    pub name: String,
 }
 
 fn labels_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {

@@ -7,7 +7,7 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Condition, KeyName, Kind, Report, SecretFrom, SecretTemplate, condition::Time};
+use super::{Binding, Condition, KeyName, Kind, Report, SecretFrom, SecretTemplate, condition::Time};
 use crate::record::Location;
 
 /// What a user declares: what the server adds to each call of the Webhooks that name it.
@@ -116,6 +116,9 @@ pub struct WebhookCredentialStatus {
     #[schemars(length(max = 253))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_name: Option<String>,
+    /// The Secret for the app, for Service Binding.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub binding: Option<Binding>,
     /// When a new spec or referenced value was first seen.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_modified: Option<Time>,

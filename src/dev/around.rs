@@ -13,7 +13,10 @@ use crate::{
     controller::{
         app_credential::fetch::Around as AppCredentialAround,
         steps::Steps,
-        webhook::fetch::{self as webhook, Around as WebhookAround},
+        webhook::{
+            fetch::{self as webhook, Around as WebhookAround},
+            route as webhook_route,
+        },
         webhook_credential::fetch::Around as WebhookCredentialAround,
     },
     crd::{AppCredential, Kind as _, Webhook, WebhookCredential, webhook::ServiceRef},
@@ -48,6 +51,8 @@ impl Surroundings<Webhook> for Directory {
             // There are none here, and admission refuses who asks for one, unless somebody only wants to see.
             service: resource.spec.delivery.service.as_ref().filter(|_| self.assumes_services()).map(assumed),
             has_url: self.has_url(resource)?,
+            // There is nobody here who could take one, and no configuration that asks for one.
+            routes: webhook_route::Around::default(),
         })
     }
 }

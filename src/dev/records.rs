@@ -57,7 +57,11 @@ impl Records {
     /// Those of the file system.
     pub fn read<R: Document>(&self, name: &str) -> io::Result<Option<StoredRecord<R>>> {
         let json = found(fs::read(self.path::<R>(name)))?;
-        Ok(json.map(|json| StoredRecord { document: record::parse(&json).ok(), version: version(&json) }))
+        let stored = |json: Vec<u8>| {
+            let (document, version) = (record::parse(&json).ok(), Some(version(&json)));
+            StoredRecord { document, version, left_behind: false }
+        };
+        Ok(json.map(stored))
     }
 
     /// Writes the record of a resource, if the present one is still as it was seen. Absent where it was not.
@@ -70,7 +74,7 @@ impl Records {
         document: &R,
         seen: Option<&ObjectVersion>,
     ) -> io::Result<Option<ObjectVersion>> {
-        let present = self.read::<R>(name)?.map(|stored| stored.version);
+        let present = self.read::<R>(name)?.and_then(|stored| stored.version);
         if present.as_ref() != seen {
             return Ok(None);
         }
@@ -118,8 +122,8 @@ impl Records {
                 Some(document.map_err(|_| KeysUpdateError::Unreadable(path.clone()))?)
             }
         };
-        let algorithm = config.signing_keys.algorithm;
-        let next = signing_keys::next_record(seen.as_ref(), config, now, || generate(algorithm))?;
+        let (issuer, algorithm) = (&config.realm.issuer, config.signing_keys.algorithm);
+        let next = signing_keys::next_record(seen.as_ref(), issuer, config, now, || generate(algorithm))?;
         if let Some(document) = next {
             let json = Zeroizing::new(serde_json::to_vec_pretty(&document).map_err(io::Error::from)?);
             write(&path, &json)?;

@@ -108,7 +108,12 @@ impl Configuration {
 
 fn read(path: &Path, laptop: &Config) -> Result<Config, ConfigError> {
     match found(fs::read_to_string(path)).map_err(ConfigError::Read)? {
-        Some(text) => Config::parse(&text),
+        Some(text) => {
+            let mut config = Config::parse(&text)?;
+            // There is no Service and nobody who takes a route: without the one none is wanted.
+            config.realm.service = None;
+            Ok(config)
+        }
         None => Ok(laptop.clone()),
     }
 }

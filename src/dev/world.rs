@@ -24,6 +24,7 @@ use crate::{
         consumer::Consumer,
         fetch::{self, Depth, ObjectVersion, Observed},
         report::Note,
+        route::RouteWrite,
         steps::{StatusOf, Steps},
     },
     crd::{Kind, Report as _},
@@ -206,6 +207,11 @@ where
         self.write_record(document, Some(seen))
     }
 
+    /// There is one directory of records.
+    async fn leave_former_place(&self, _: &K) -> Result<(), ApplyError> {
+        Ok(())
+    }
+
     async fn delete_record(&self, resource: &K) -> Result<(), ApplyError> {
         let (name, uid) = (record_name(resource), resource.meta().uid.as_ref());
         let stored = self.records.read::<K::Record>(&name).map_err(failed("the record".into()))?;
@@ -234,6 +240,15 @@ where
     async fn delete_consumer(&self, seen: &Secret) -> Result<(), ApplyError> {
         let (namespace, name) = (seen.namespace().unwrap_or_default(), seen.name_any());
         self.mounts.remove(&namespace, &name).map_err(failed(format!("the Secret {name}")))
+    }
+
+    /// The configuration names no Service, so no route is wanted.
+    async fn write_route(&self, _: &RouteWrite) -> Result<(), ApplyError> {
+        Ok(())
+    }
+
+    async fn delete_routes(&self, _: &K) -> Result<(), ApplyError> {
+        Ok(())
     }
 
     async fn write_status(&self, resource: &K, status: &StatusOf<K>) -> Result<(), ApplyError> {

@@ -33,8 +33,14 @@ pub fn file_name(kind: Kind, secret_name: &str) -> String {
 /// The kind that a file name from [`file_name`] tells; absent for other files.
 #[must_use]
 pub fn kind_of_file(file_name: &str) -> Option<Kind> {
-    let (kind, _) = file_name.strip_suffix(".json")?.split_once('.')?;
-    Kind::from_label(kind)
+    parse_file_name(file_name).map(|(kind, _)| kind)
+}
+
+/// What [`file_name`] was made from; absent for other files.
+#[must_use]
+pub fn parse_file_name(file_name: &str) -> Option<(Kind, &str)> {
+    let (kind, secret_name) = file_name.strip_suffix(".json")?.split_once('.')?;
+    Some((Kind::from_label(kind)?, secret_name))
 }
 
 #[cfg(test)]
@@ -65,7 +71,8 @@ mod tests {
 
     #[test]
     fn a_file_name_tells_its_kind() {
-        assert_eq!(kind_of_file(&file_name(Kind::Client, "appcredential-a.b-c")), Some(Kind::Client));
+        let name = file_name(Kind::Client, "appcredential-a.b-c");
+        assert_eq!(parse_file_name(&name), Some((Kind::Client, "appcredential-a.b-c")));
         for other in ["client.json", "note.txt", "..data", "client.x.json.tmp", "other.x.json"] {
             assert_eq!(kind_of_file(other), None, "{other}");
         }

@@ -1,10 +1,13 @@
-//! Flow 2: records from the API: list the record Secrets of one namespace, then watch them, for ever.
+//! Flow 2: records from the API: list the record Secrets of one namespace, then watch them, for ever. Or, where rights are given by name, the
+//! bundles of records, each with a list and a watch of its own.
 //!
 //! kube-runtime's watcher keeps bookmarks and reconnects to itself, and those are what proves, while nothing changes,
 //! that the API server would still tell of a revocation. So this is a loop of our own.
 
 mod error;
+mod followed;
 mod list;
+mod scope;
 mod watch;
 mod wire;
 
@@ -19,10 +22,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::{Client, Resource as _, core::Request};
 use tokio::time::sleep;
 
-use self::{
-    error::SourceError,
-    wire::{Object, Version},
-};
+use self::{error::SourceError, followed::Followed, scope::Scope, wire::Version};
 use super::{Records, Store};
 
 /// The longest watch. Where nothing changes, beginning a new one is what proves the API server: it sends bookmarks only
@@ -46,22 +46,25 @@ const BACKOFF: ExponentialBuilder = ExponentialBuilder::new()
 /// # Caveats
 /// Failures are logged and tried again, always; who needs to know of them looks at [`Store::age`].
 pub async fn run(client: Client, namespace: String, store: Arc<Store>, max_staleness: Duration) {
-    let mut follower = Follower {
-        client,
-        secrets: Request::new(Secret::url_path(&(), Some(&namespace))),
-        store,
-        records: Records::default(),
-        position: None,
-        watch_time: watch_time(max_staleness),
-        backoff: backoff(),
-        failing: false,
+    let followed = Arc::new(Followed::new(Records::default(), store, 1));
+    Follower::new(client, &namespace, Scope::Labelled, followed, max_staleness).run().await;
+}
+
+/// Follows the first `count` bundles of records in `namespace` until it is dropped.
+///
+/// # Guarantees
+/// As those of [`run`]. The store is as fresh as the bundle of which the API server has said nothing for longest, and nothing is published
+/// before each was listed.
+///
+/// # Caveats
+/// As those of [`run`]. Changes of two bundles arrive one after the other.
+pub async fn run_bundles(client: Client, namespace: String, count: u8, store: Arc<Store>, max_staleness: Duration) {
+    let followed = Arc::new(Followed::new(Records::of_bundles(), store, count.into()));
+    let one = |index| {
+        let scope = Scope::bundle(index, count);
+        Follower::new(client.clone(), &namespace, scope, followed.clone(), max_staleness).run()
     };
-    loop {
-        if let Err(error) = follower.step().await {
-            let delay = follower.fail(&error);
-            sleep(delay).await;
-        }
-    }
+    futures::future::join_all((0..count).map(one)).await;
 }
 
 /// In whole seconds, which is what the API server takes.
@@ -77,8 +80,8 @@ fn backoff() -> ExponentialBackoff {
 struct Follower {
     client: Client,
     secrets: Request,
-    store: Arc<Store>,
-    records: Records,
+    scope: Scope,
+    followed: Arc<Followed>,
     /// Where the next watch begins. Without it a list comes first.
     position: Option<Position>,
     watch_time: Duration,
@@ -92,6 +95,28 @@ struct Position {
 }
 
 impl Follower {
+    fn new(client: Client, namespace: &str, scope: Scope, followed: Arc<Followed>, max_staleness: Duration) -> Self {
+        Self {
+            client,
+            secrets: Request::new(Secret::url_path(&(), Some(namespace))),
+            scope,
+            followed,
+            position: None,
+            watch_time: watch_time(max_staleness),
+            backoff: backoff(),
+            failing: false,
+        }
+    }
+
+    async fn run(mut self) {
+        loop {
+            if let Err(error) = self.step().await {
+                let delay = self.fail(&error);
+                sleep(delay).await;
+            }
+        }
+    }
+
     async fn step(&mut self) -> Result<(), SourceError> {
         match &self.position {
             Some(position) if position.listed.elapsed() < RESYNC => self.watch(position.version.clone()).await,
@@ -99,16 +124,11 @@ impl Follower {
         }
     }
 
-    /// What a Secret holds now is all that is known of it.
-    fn take_over(&mut self, object: &Object) {
-        self.records.set(object.name(), [object.document()]);
-    }
-
     /// The API server said something at `received`, and it was taken over.
     fn prove(&mut self, received: Instant) {
-        super::publish(&mut self.records, &self.store, received);
+        self.followed.prove(self.scope.index(), received);
         if self.failing {
-            tracing::info!("the API server tells of records again");
+            self.followed.recovered();
             self.failing = false;
             self.backoff = backoff();
         }
@@ -120,7 +140,7 @@ impl Follower {
             self.position = None;
         }
         let cause = error.source().map(tracing::field::display);
-        if self.failing {
+        if self.failing || !self.followed.failed() {
             tracing::debug!(%error, cause, "still no word of records");
         } else {
             tracing::warn!(%error, cause, "records cannot be followed, trying again");

@@ -17,7 +17,7 @@ use super::{
     snapshot::{Counts, Snapshot},
     url_hash::UrlHash,
 };
-use crate::inbound::Endpoint;
+use crate::{inbound::Endpoint, record::bundle};
 
 /// Every record, by where it lies: a *source* is a Secret or a directory, and holds one or more records, each under a *key*.
 ///
@@ -29,6 +29,8 @@ pub struct Records {
     list: u64,
     /// Nothing to publish. False until the first snapshot.
     unchanged: bool,
+    /// A key may be in two sources for a moment: see [`Self::of_bundles`].
+    bundled: bool,
     ambiguous: BTreeSet<Ambiguity>,
     notices: Vec<Notice>,
 }
@@ -86,6 +88,12 @@ pub enum Notice {
 }
 
 impl Records {
+    /// Those in bundles. A record moves from one to another by being in both for a moment, and then the one in the later bundle counts.
+    #[must_use]
+    pub fn of_bundles() -> Self {
+        Self { bundled: true, ..Self::default() }
+    }
+
     /// Takes over what a source holds now; whatever else it held is gone.
     pub fn set<'a>(&mut self, source: &str, documents: impl IntoIterator<Item = Document<'a>>) {
         let old = self.sources.remove(source).map(|source| source.records).unwrap_or_default();
@@ -122,7 +130,11 @@ impl Records {
         }
         let mut snapshot = Snapshot::default();
         let mut ambiguous = BTreeSet::new();
-        let records = || self.sources.values().flat_map(|source| &source.records);
+        let records = || {
+            let of_sources =
+                self.sources.iter().flat_map(|(name, source)| source.records.iter().map(move |it| (name, it)));
+            of_sources.filter(|(name, record)| !self.has_moved(name, &record.key)).map(|(_, record)| record)
+        };
         snapshot.clients.reserve(self.sources.len());
         ambiguous.extend(records().flat_map(|record| add(&mut snapshot, &record.content)));
         for ambiguity in &ambiguous {
@@ -137,6 +149,12 @@ impl Records {
     /// What came to be since this was last asked.
     pub fn take_notices(&mut self) -> Vec<Notice> {
         mem::take(&mut self.notices)
+    }
+
+    fn has_moved(&self, source: &str, key: &str) -> bool {
+        let is_later = |other: &str| bundle::index_of(other) > bundle::index_of(source);
+        let mut sources = self.sources.iter();
+        self.bundled && sources.any(|(other, it)| is_later(other) && find(&it.records, key).is_some())
     }
 
     fn renew(&mut self, source: &str, old: Option<&Record>, document: &Document<'_>) -> Record {

@@ -7,7 +7,11 @@
 
 #[path = "../fixtures/cases.rs"]
 mod cases;
+#[path = "../delivery/receiver.rs"]
+#[allow(dead_code, reason = "shared with the tests of outgoing calls")]
+mod receiver;
 
+mod alertmanager;
 mod edits;
 mod kinds;
 mod laptop;

@@ -2,6 +2,7 @@
 
 mod controller;
 mod installation;
+mod mount;
 mod of_kind;
 mod plane;
 mod proxy;
@@ -11,7 +12,8 @@ mod wait;
 
 pub(crate) use controller::{Controller, shared_controller};
 pub(crate) use installation::Installation;
-pub(crate) use plane::{CRDS, Plane, RBAC, busy, quiet};
+pub(crate) use mount::Mount;
+pub(crate) use plane::{CONTROLLER_RULES, CRDS, Plane, REALM_RULES, busy, quiet};
 pub(crate) use proxy::{Proxy, Side};
 pub(crate) use server::Server;
 pub(crate) use tenant::{Tenant, hash_of, value};

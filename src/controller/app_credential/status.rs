@@ -15,6 +15,7 @@ use crate::{
         fetch::{self, Observed},
         refusal::{Reason, Refusal},
         report::{self, LOOK_AGAIN, Note, READY, Verdict},
+        route::RouteWrites,
         steps::Entropy,
     },
     crd::{
@@ -40,6 +41,7 @@ pub fn plan_of_built(resource: &AppCredential, valid: &Validated, built: Built, 
         client_id: Some(valid.client_id.clone()),
         scopes: Some(valid.scopes.join(" ")),
         secret_name: Some(valid.consumer.name.clone()),
+        binding: Some(valid.consumer.binding()),
         state: Some(state),
         created_at: resource.meta().creation_timestamp.as_ref().map(|time| Time::new(time.0)),
         expires_at: valid.expires_at.map(Time::new),
@@ -50,7 +52,8 @@ pub fn plan_of_built(resource: &AppCredential, valid: &Validated, built: Built, 
     let expired = state == State::Expired && before.state.is_some_and(|before| before != State::Expired);
     let news = news.into_iter().chain(expired.then_some(News::Expired));
     let notes = news.map(|news| note(news, valid)).collect();
-    Plan { status, notes, next, writes: Writes::All(Box::new(desired)), doubtful: false }
+    let (writes, routes) = (Writes::All(Box::new(desired)), RouteWrites::default());
+    Plan { writes, routes, status, notes, next, doubtful: false }
 }
 
 /// The plan for a resource that cannot be built: the last good state stays, less what the spec or the policy takes away.
@@ -107,6 +110,7 @@ fn refused(
         client_id: Some(client_id(resource)),
         scopes: Some(record.as_ref().map(|record| record.scopes.join(" ")).unwrap_or_default()),
         secret_name: before.secret_name.clone().or_else(|| Some(resource.consumer_name())),
+        binding: before.binding,
         state: record.as_ref().and_then(|record| state_of(record, now)),
         created_at: resource.meta().creation_timestamp.as_ref().map(|time| Time::new(time.0)),
         expires_at: resource.spec.expires_at.map(|time| Time::new(time.0)),
@@ -123,7 +127,7 @@ fn refused(
     let writes = record.map_or(Writes::Nothing, |record| Writes::Restrict(Box::new(record)));
     // A Secret without the label is in no cache.
     let doubtful = refusal.reason == Reason::SecretNotFound;
-    Plan { writes, status, notes, next, doubtful }
+    Plan { writes, routes: RouteWrites::default(), status, notes, next, doubtful }
 }
 
 fn version_status(version: &crate::record::SecretVersion) -> VersionStatus {

@@ -118,6 +118,7 @@ pub fn validate(
     let scopes = spec.scopes.clone().unwrap_or_default();
     let introspects = scopes.iter().any(|scope| scope == INTROSPECT_SCOPE);
     let name = resource.name_any();
+    let realm = config.realm_of(&resource.namespace().unwrap_or_default());
     Ok(Validated {
         source: fetch::source(resource),
         generation: resource.meta().generation.unwrap_or_default(),
@@ -134,8 +135,8 @@ pub fn validate(
         consumer: Consumer::of(resource, spec.deletion_policy.unwrap_or_default() == DeletionPolicy::Retain),
         keys: keys(resource),
         introspect_audiences: if introspects { verdict.introspect_audiences() } else { None },
-        issuer: config.realm.issuer.clone(),
-        app_url: config.realm.app_url().to_owned(),
+        issuer: realm.issuer().to_owned(),
+        app_url: realm.app_url().to_owned(),
     })
 }
 

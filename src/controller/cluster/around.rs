@@ -1,24 +1,25 @@
 //! Flow 1, step 1: what only one kind depends on, as the cluster has it.
 
-use std::future::Future;
+use std::future::{self, Future};
 
 use k8s_openapi::api::core::v1::Service;
 use kube::{Api, ResourceExt as _, runtime::reflector::ObjectRef};
 
-use super::{Cluster, record_name, stored_record};
+use super::{Cluster, record_id};
 use crate::{
     controller::{
         api::call_opt,
         app_credential::fetch::Around as AppCredentialAround,
         apply::ApplyError,
         fetch::Depth,
+        records::{Id, RecordCaches},
         steps::Steps,
         watches::{Listed, Of as _},
         webhook::fetch::{self as webhook, Around as WebhookAround},
         webhook_credential::fetch::Around as WebhookCredentialAround,
     },
     crd::{AppCredential, Kind as _, Webhook, WebhookCredential},
-    record::{self, EndpointRecord, InjectionRecord},
+    record::{EndpointRecord, InjectionRecord},
 };
 
 /// Looks at what only one kind depends on.
@@ -26,6 +27,10 @@ pub trait Surroundings<K: Steps> {
     /// What has to be listed before.
     fn needs(&self) -> Vec<&Listed> {
         Vec::new()
+    }
+    /// Removes what only one kind has besides its record.
+    fn delete_routes(&self, _: &K) -> impl Future<Output = Result<(), ApplyError>> + Send {
+        future::ready(Ok(()))
     }
     /// Looks.
     fn around(&self, resource: &K, depth: Depth) -> impl Future<Output = Result<K::Around, ApplyError>> + Send;
@@ -50,11 +55,20 @@ impl Surroundings<WebhookCredential> for Cluster {
 }
 
 impl Surroundings<Webhook> for Cluster {
-    async fn around(&self, resource: &Webhook, _: Depth) -> Result<WebhookAround, ApplyError> {
+    fn needs(&self) -> Vec<&Listed> {
+        vec![self.caches.ingresses.listed(), self.caches.http_routes.listed()]
+    }
+
+    async fn delete_routes(&self, resource: &Webhook) -> Result<(), ApplyError> {
+        self.delete_routes_of(resource).await
+    }
+
+    async fn around(&self, resource: &Webhook, depth: Depth) -> Result<WebhookAround, ApplyError> {
         Ok(WebhookAround {
             has_credential: self.has_credential(resource),
             service: self.service(resource).await?,
             has_url: self.has_url(resource),
+            routes: self.routes(resource, depth).await,
         })
     }
 }
@@ -63,11 +77,10 @@ impl Cluster {
     /// As the server sees it: a credential that is not ready has no record.
     fn has_credential(&self, resource: &Webhook) -> bool {
         let namespace = resource.namespace().unwrap_or_default();
-        let record = resource.credential().and_then(|name| {
-            let name = record::secret_name(WebhookCredential::KIND, &namespace, name);
-            self.caches.records.get(&ObjectRef::new(&name).within(&self.realm_namespace))
-        });
-        record.is_some_and(|secret| stored_record::<InjectionRecord>(&secret).document.is_some())
+        resource.credential().is_some_and(|name| {
+            let id = Id::of::<InjectionRecord>(WebhookCredential::KIND, &namespace, name);
+            self.records.cached::<InjectionRecord>(&namespace, &id).is_some_and(|record| record.document.is_some())
+        })
     }
 
     /// Asked for each time: foreign Services are in no cache.
@@ -79,17 +92,14 @@ impl Cluster {
 
     /// Only an id from an earlier life can be another's as well: whoever may write the Secret may have put it there.
     fn has_url(&self, resource: &Webhook) -> Option<String> {
-        let record = ObjectRef::new(&record_name(resource)).within(&self.realm_namespace);
-        if self.caches.records.get(&record).is_some() {
+        let namespace = resource.namespace().unwrap_or_default();
+        if self.records.cached::<EndpointRecord>(&namespace, &record_id(resource)).is_some() {
             return None;
         }
-        let namespace = resource.namespace().unwrap_or_default();
         let secret = self.caches.consumers.get(&ObjectRef::new(&resource.consumer_name()).within(&namespace))?;
         let id = webhook::retained_id(resource, &secret)?;
-        let records = self.all_records.iter().flat_map(|records| records.state());
-        let mut holders = records
-            .filter_map(|secret| stored_record::<EndpointRecord>(&secret).document)
-            .filter_map(|document| webhook::holder(&id, &document, resource));
+        let records = self.all_records.iter().flat_map(RecordCaches::documents::<EndpointRecord>);
+        let mut holders = records.filter_map(|document| webhook::holder(&id, &document, resource));
         holders.next()
     }
 }

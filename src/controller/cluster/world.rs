@@ -9,22 +9,22 @@ use kube::{
 };
 use serde_json::json;
 
-use super::{
-    Cluster, around::Surroundings, create_params, merge_params, record_name, record_secret, stored_record, version_of,
-};
+use super::{Cluster, around::Surroundings, record_id};
 use crate::{
     controller::{
-        api::{call, call_opt},
+        api::{call, call_opt, create_params, merge_params},
         apply::{ApplyError, FINALIZER, World},
         consumer::Consumer,
-        fetch::{Depth, ObjectVersion, Observed},
+        fetch::{Depth, ObjectVersion, Observed, source},
+        records::{Entry, unchanged},
         report::Note,
+        route::RouteWrite,
         secrets,
         steps::{StatusOf, Steps},
         watches::{Of, Resources},
     },
     crd::FIELD_MANAGER,
-    record::Document as _,
+    record::{Document as _, Source},
 };
 
 impl<K: Steps> World<K> for Cluster
@@ -33,22 +33,22 @@ where
     Resources: Of<K>,
 {
     async fn fetch(&self, resource: &K, depth: Depth) -> Result<Observed<K>, ApplyError> {
-        let name = record_name(resource);
+        let (namespace, id) = (resource.namespace().unwrap_or_default(), record_id(resource));
         // Boxed, as every reconcile would be several requests larger.
         let (record, (consumers, foreign), references, around) = try_join!(
-            Box::pin(self.record_secret(&name, depth)),
+            Box::pin(self.records.find(&namespace, &id, depth)),
             Box::pin(self.consumers(resource, depth)),
             Box::pin(self.references(resource, depth)),
             Box::pin(self.around(resource, depth))
         )?;
         Ok(Observed {
-            record: record.as_deref().map(stored_record),
+            record,
             consumers,
             foreign,
             references,
             namespace_labels: self.namespace_labels(resource),
             rivals: self.rivals(resource),
-            contested_by: self.contests.winner(&resource.namespace().unwrap_or_default(), &resource.consumer_name()),
+            contested_by: self.contests.winner(&namespace, &resource.consumer_name()),
             around,
         })
     }
@@ -86,26 +86,21 @@ where
     }
 
     async fn create_record(&self, document: &K::Record) -> Result<ObjectVersion, ApplyError> {
-        let secret = record_secret(document, &self.realm_namespace)?;
-        let created = call("the record", self.records().create(&create_params(), &secret)).await?;
-        Ok(version_of(&created))
+        self.records.place(&document.source().namespace).write(&Entry::of(document)?, None).await
     }
 
     async fn update_record(&self, document: &K::Record, seen: &ObjectVersion) -> Result<ObjectVersion, ApplyError> {
-        let secret = record_secret(document, &self.realm_namespace)?;
-        let patch = Patch::Merge(secrets::record_patch(&secret, seen));
-        let updated = call("the record", self.records().patch(&secret.name_any(), &merge_params(), &patch)).await?;
-        Ok(version_of(&updated))
+        self.records.place(&document.source().namespace).write(&Entry::of(document)?, Some(seen)).await
+    }
+
+    async fn leave_former_place(&self, resource: &K) -> Result<(), ApplyError> {
+        let Source { namespace, uid, .. } = source(resource);
+        self.records.leave_former_place::<K::Record>(&namespace, &record_id(resource), &uid).await
     }
 
     async fn delete_record(&self, resource: &K) -> Result<(), ApplyError> {
-        let Some(secret) = self.record_secret(&record_name(resource), Depth::Live).await? else { return Ok(()) };
-        // A cache that lags shows a resource that was deleted and made anew: the record is its successor's.
-        let of_another = |record: K::Record| Some(&record.source().uid) != resource.meta().uid.as_ref();
-        if stored_record::<K::Record>(&secret).document.is_some_and(of_another) {
-            return Ok(());
-        }
-        self.delete_unchanged("the record", &self.records(), &secret).await
+        let Source { namespace, uid, .. } = source(resource);
+        self.records.delete::<K::Record>(&namespace, &record_id(resource), &uid).await
     }
 
     async fn create_consumer(&self, consumer: &Consumer) -> Result<(), ApplyError> {
@@ -127,7 +122,16 @@ where
 
     async fn delete_consumer(&self, seen: &Secret) -> Result<(), ApplyError> {
         let secrets = self.secrets(&seen.namespace().unwrap_or_default());
-        self.delete_unchanged("the former Secret", &secrets, seen).await
+        let params = unchanged(&ObjectVersion::of(seen));
+        call_opt("the former Secret", secrets.delete(&seen.name_any(), &params)).await.map(drop)
+    }
+
+    async fn write_route(&self, write: &RouteWrite) -> Result<(), ApplyError> {
+        self.carry_out_route(write).await
+    }
+
+    async fn delete_routes(&self, resource: &K) -> Result<(), ApplyError> {
+        Surroundings::delete_routes(self, resource).await
     }
 
     async fn write_status(&self, resource: &K, status: &StatusOf<K>) -> Result<(), ApplyError> {

@@ -24,7 +24,7 @@ pub(super) fn config() -> watcher::Config {
 
 /// Quick at first, and never slower than an API server that restarts: everybody waits for it.
 #[derive(Default)]
-struct WatchBackoff(u32);
+pub(super) struct WatchBackoff(u32);
 
 impl Iterator for WatchBackoff {
     type Item = std::time::Duration;
@@ -78,11 +78,22 @@ pub(super) fn watch<K>(
 where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug + Send + Sync + 'static,
 {
+    follow(watcher(api, config).backoff(WatchBackoff::default()), what, trim)
+}
+
+/// Events that fill a cache, and those that are no errors.
+pub(super) fn follow<K>(
+    events: impl Stream<Item = watcher::Result<watcher::Event<K>>> + Send + 'static,
+    what: &'static str,
+    trim: fn(&mut K),
+) -> (Cache<K>, impl Stream<Item = watcher::Event<K>> + Send + 'static)
+where
+    K: Resource<DynamicType = ()> + Clone + Send + Sync + 'static,
+{
     let (store, writer) = reflector::store();
     let cache = Cache { store, listed: Listed::default() };
     let listed = cache.listed.clone();
-    let events = watcher(api, config).backoff(WatchBackoff::default()).modify(trim).reflect(writer);
-    let events = events.inspect_ok(move |event| {
+    let events = events.modify(trim).reflect(writer).inspect_ok(move |event| {
         if matches!(event, watcher::Event::InitDone) {
             // Not the first time after a break.
             let _ = listed.set(());

@@ -12,6 +12,7 @@ use k8s_openapi::api::core::v1::Secret;
 use super::{
     fetch::retained_id,
     hook_id::{self, url},
+    route::Outcome,
     validate::{Validated, WantedSecret},
 };
 use crate::{
@@ -39,6 +40,8 @@ pub struct Built {
     pub news: Vec<News>,
     /// When something changes by itself.
     pub next: Option<Timestamp>,
+    /// The route.
+    pub route: Outcome,
 }
 
 /// A transition, for an Event.
@@ -101,8 +104,9 @@ pub fn build(
     consumer.check_immutable(observed)?;
     let outdated_consumers = consumer.outdated(observed);
     let next = next_change(&settled);
+    let route = valid.route.outcome(&settled.urls, &observed.around.routes);
     let news = builder.news;
-    Ok(Built { desired: Desired { record, consumer, settled, outdated_consumers }, news, next })
+    Ok(Built { desired: Desired { record, consumer, settled, outdated_consumers }, news, next, route })
 }
 
 impl Found {

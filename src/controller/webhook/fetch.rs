@@ -3,7 +3,7 @@
 use k8s_openapi::api::core::v1::{Secret, Service};
 use kube::ResourceExt as _;
 
-use super::hook_id;
+use super::{hook_id, route};
 use crate::{
     controller::{consumer::key, fetch},
     crd::{Kind as _, Webhook},
@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// What else a reconcile knows.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Around {
     /// There is a record of the credential that the spec names: calls are sent with it.
     pub has_credential: bool,
@@ -19,6 +19,8 @@ pub struct Around {
     pub service: Option<Service>,
     /// `namespace/name` of another Webhook that has the id which a Secret of this one, left from an earlier life, holds.
     pub has_url: Option<String>,
+    /// Routes.
+    pub routes: route::Around,
 }
 
 /// The id that a Secret from an earlier life holds, if it is to be used again.

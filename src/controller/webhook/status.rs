@@ -5,6 +5,7 @@ use kube::Resource as _;
 
 use super::{
     build::{Built, News},
+    route::{self, Outcome},
     target,
     validate::{self, Validated},
 };
@@ -14,13 +15,16 @@ use crate::{
         apply::{Plan, Writes},
         fetch::{self, Observed},
         refusal::{Reason, Refusal},
-        report::{self, AUTHENTICATED, LOOK_AGAIN, Note, READY, RECONCILING, TARGET_RESOLVED, Verdict},
+        report::{
+            self, AUTHENTICATED, LOOK_AGAIN, Note, READY, RECONCILING, ROUTE_ACCEPTED, STALLED, TARGET_RESOLVED,
+            Verdict,
+        },
         versions::Version,
     },
     crd::{
         Condition, Kind as _, Webhook, WebhookStatus,
         condition::{ConditionStatus, Time},
-        webhook::EndpointState,
+        webhook::{EndpointState, RouteStatus},
     },
     record::{
         EndpointRecord,
@@ -35,6 +39,8 @@ const NO_AUTH: &str = "No Auth";
 
 /// Why a Webhook that was built is not ready.
 struct Shortcoming {
+    /// What it is besides: that ends by itself, or a person has to do something.
+    besides: &'static str,
     reason: String,
     message: String,
 }
@@ -48,14 +54,13 @@ pub fn plan_of_built(
     built: Built,
     now: Timestamp,
 ) -> Plan<Webhook> {
-    let Built { desired, news, next } = built;
+    let Built { desired, news, next, route } = built;
     let before = resource.status.clone().unwrap_or_default();
     let (state, credential) = (state(&desired.settled), credential(resource, observed));
-    let unresolved =
-        valid.unresolved.as_ref().map(|it| Shortcoming { reason: it.reason.into(), message: it.message.clone() });
-    let mut wanted = ready(state, valid, unresolved);
+    let mut wanted = ready(state, valid, shortcoming(valid, &route));
     wanted.extend(credential.as_ref().map(|credential| (AUTHENTICATED, credential.verdict())));
     wanted.extend(target_resolved(resource, valid));
+    wanted.extend(route.status.as_ref().map(|it| (ROUTE_ACCEPTED, route_verdict(it))));
     let conditions = report::conditions(&before.conditions, valid.generation, wanted, now);
     let notes = notes(resource, valid, &news, &before.conditions, &conditions);
     let current = desired.settled.urls.last();
@@ -71,14 +76,16 @@ pub fn plan_of_built(
         auth: Some(auth(credential.as_ref())),
         state: Some(state),
         secret_name: Some(valid.consumer.name.clone()),
-        route: None,
+        binding: Some(valid.consumer.binding()),
+        route: route.status,
         url_rotated_at: rotated_at(&desired.record.urls, |url| url.created_at).or(before.url_rotated_at),
         former_url_until: ends_at(&desired.settled.urls),
         secret_rotated_at: rotated_at(&desired.record.secrets, |secret| secret.created_at).or(before.secret_rotated_at),
         former_secret_until: ends_at(&desired.settled.secrets),
     };
-    let next = next.into_iter().chain(look_at_service(resource, valid, now)).min();
-    Plan { status, notes, next, writes: Writes::All(Box::new(desired)), doubtful: false }
+    let look_at_route = route.look_again.then(|| now.checked_add(LOOK_AGAIN).ok()).flatten();
+    let next = next.into_iter().chain(look_at_service(resource, valid, now)).chain(look_at_route).min();
+    Plan { status, notes, next, writes: Writes::All(Box::new(desired)), routes: route.writes, doubtful: false }
 }
 
 /// The plan for a resource that cannot be built: the last good state stays, less what the spec or the policy takes away.
@@ -93,7 +100,7 @@ pub fn plan_of_refusal(
     let generation = resource.meta().generation.unwrap_or_default();
     let before = resource.status.clone().unwrap_or_default();
     let restricted = observed.prior(&fetch::source(resource)).map(|prior| restrict(prior, resource, observed, config));
-    let credential = credential(resource, observed);
+    let (credential, routes) = (credential(resource, observed), route::writes_of_refused(resource, observed, config));
     let mut wanted = Vec::from(report::conditions_of_refusal(refusal));
     wanted.extend(credential.as_ref().map(|credential| (AUTHENTICATED, credential.verdict())));
     let status = WebhookStatus {
@@ -103,6 +110,7 @@ pub fn plan_of_refusal(
         auth: Some(auth(credential.as_ref())),
         state: restricted.as_ref().map(state),
         secret_name: before.secret_name.clone().or_else(|| Some(resource.consumer_name())),
+        route: before.route.clone().filter(|_| routes.writes.is_empty()),
         ..before.clone()
     };
     Plan {
@@ -111,6 +119,7 @@ pub fn plan_of_refusal(
         // What stands in the way may be something that no watch shows, such as a foreign Secret.
         next: now.checked_add(LOOK_AGAIN).ok(),
         writes: restricted.map_or(Writes::Nothing, |record| Writes::Restrict(Box::new(record))),
+        routes,
         // A Secret without the label is in no cache.
         doubtful: refusal.reason == Reason::SecretNotFound,
     }
@@ -136,10 +145,29 @@ fn state(record: &EndpointRecord) -> EndpointState {
     if record.active { EndpointState::Active } else { EndpointState::Inactive }
 }
 
+/// A Service may come by itself. A route that nobody has said anything about, or cannot yet, keeps nobody waiting: the in-cluster URL
+/// works, and when the other one will is the business of others. One that was refused is for a person to look at.
+fn shortcoming(valid: &Validated, route: &Outcome) -> Option<Shortcoming> {
+    let unresolved = valid.unresolved.as_ref().map(|it| Shortcoming {
+        besides: RECONCILING,
+        reason: it.reason.into(),
+        message: it.message.clone(),
+    });
+    let refused = || {
+        let status = route.status.as_ref().filter(|_| route.refused)?;
+        Some(Shortcoming { besides: STALLED, reason: status.reason.clone(), message: status.message.clone() })
+    };
+    unresolved.or_else(refused)
+}
+
+fn route_verdict(status: &RouteStatus) -> Verdict {
+    Verdict::new(status.accepted, status.reason.clone(), status.message.clone())
+}
+
 fn ready(state: EndpointState, valid: &Validated, shortcoming: Option<Shortcoming>) -> Vec<(&'static str, Verdict)> {
-    if let Some(Shortcoming { reason, message }) = shortcoming {
+    if let Some(Shortcoming { besides, reason, message }) = shortcoming {
         let verdict = |status| Verdict::new(status, reason.clone(), message.clone());
-        return vec![(READY, verdict(ConditionStatus::False)), (RECONCILING, verdict(ConditionStatus::True))];
+        return vec![(READY, verdict(ConditionStatus::False)), (besides, verdict(ConditionStatus::True))];
     }
     let (reason, message) = match (state, valid.inactive_mode) {
         (EndpointState::Active, _) => ("Active", "posts are taken and delivered"),
@@ -233,7 +261,7 @@ fn notes(
     let of_news = news.iter().map(|news| note(*news, valid));
     let is_new = resource.status.as_ref().is_none_or(|status| status.url.is_none());
     let changed = conditions.iter().filter(|condition| !is_new && has_turned(condition, before));
-    of_news.chain(changed.filter_map(turned)).collect()
+    of_news.chain(changed.filter_map(|condition| turned(condition, before))).collect()
 }
 
 fn has_turned(condition: &Condition, before: &[Condition]) -> bool {
@@ -241,7 +269,10 @@ fn has_turned(condition: &Condition, before: &[Condition]) -> bool {
     earlier.is_some_and(|earlier| earlier.status != condition.status || earlier.reason != condition.reason)
 }
 
-fn turned(condition: &Condition) -> Option<Note> {
+fn turned(condition: &Condition, before: &[Condition]) -> Option<Note> {
+    if condition.type_ == ROUTE_ACCEPTED {
+        return route_turned(condition, before);
+    }
     let told = [
         "CredentialFound",
         "CredentialMissing",
@@ -254,6 +285,17 @@ fn turned(condition: &Condition) -> Option<Note> {
     let reason = told.into_iter().find(|reason| told_by && *reason == condition.reason)?;
     let warning = condition.status != ConditionStatus::True;
     Some(Note { warning, reason, message: condition.message.clone() })
+}
+
+/// That a new route is accepted is what everybody expects: only that it is again.
+fn route_turned(condition: &Condition, before: &[Condition]) -> Option<Note> {
+    let was_refused = before.iter().any(|it| it.type_ == ROUTE_ACCEPTED && it.status == ConditionStatus::False);
+    let (warning, reason) = match condition.status {
+        ConditionStatus::False => (true, "RouteNotAccepted"),
+        ConditionStatus::True if was_refused => (false, ROUTE_ACCEPTED),
+        _ => return None,
+    };
+    Some(Note { warning, reason, message: format!("{}: {}", condition.reason, condition.message) })
 }
 
 fn note(news: News, valid: &Validated) -> Note {

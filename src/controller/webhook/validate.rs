@@ -8,11 +8,12 @@ use kube::{Resource as _, ResourceExt as _};
 
 use super::{
     hook_id::Address,
+    route::{self, Asked},
     spec,
     target::{self, Unresolved},
 };
 use crate::{
-    config::Config,
+    config::{Config, Realm, RealmOf},
     controller::{
         checks,
         consumer::{Consumer, key},
@@ -72,6 +73,8 @@ pub struct Validated {
     pub limits: Limits,
     /// Where it is reached.
     pub address: Address,
+    /// How it is reached from outside the cluster.
+    pub route: Asked,
     /// The Secret for the app, without its data.
     pub consumer: Consumer,
     /// Names of its keys.
@@ -134,6 +137,7 @@ pub fn validate(resource: &Webhook, observed: &Observed<Webhook>, config: &Confi
         overlap: rotation.overlap.map_or(DEFAULT_OVERLAP, Into::into),
         limits: policy_of(resource, observed, config).webhook_limits(),
         address: address(resource, config),
+        route: route::asked(resource, config),
         consumer: Consumer::of(resource, spec.deletion_policy.unwrap_or_default() == DeletionPolicy::Retain),
         keys: keys(resource),
     })
@@ -167,15 +171,32 @@ pub fn check_quota(resource: &Webhook, observed: &Observed<Webhook>, config: &Co
 
 fn check_policy(resource: &Webhook, observed: &Observed<Webhook>, config: &Config) -> Result<(), Refusal> {
     let (verdict, route) = (policy_of(resource, observed, config), resource.spec.route.as_ref());
-    let own_host = config.realm.hooks_host();
+    let own_host = realm(resource, config).reachable().and_then(Realm::hooks_host);
     let mut hosts = route.and_then(|route| route.host.as_ref()).into_iter();
     let annotations = route.into_iter().flat_map(|route| route.annotations.iter().flatten());
     check_quota(resource, observed, config)
+        .and_then(|()| check_reachable(resource, config))
         .and_then(|()| {
             hosts.try_for_each(|host| if Some(host) == own_host.as_ref() { Ok(()) } else { verdict.route_host(host) })
         })
         .and_then(|()| annotations.map(|(key, _)| key).try_for_each(|key| verdict.route_annotation(key)))
         .or_else(|message| refuse(Reason::NotAllowedByPolicy, message))
+}
+
+fn realm<'a>(resource: &Webhook, config: &'a Config) -> RealmOf<'a> {
+    config.realm_of(&resource.namespace().unwrap_or_default())
+}
+
+/// Nothing outside a Pod reaches its sidecar.
+fn check_reachable(resource: &Webhook, config: &Config) -> Result<(), String> {
+    let asked = resource.spec.route.as_ref().filter(|route| route.type_ != RouteType::None);
+    match (realm(resource, config), asked) {
+        (RealmOf::Sidecar { index, realm }, Some(_)) => Err(format!(
+            "spec.route: the namespace {} has a realm of its own (realms[{index}]), whose hooks are served by sidecars that only their own Pods reach; leave it out, or write type: None",
+            realm.namespace
+        )),
+        _ => Ok(()),
+    }
 }
 
 fn check_url(resource: &Webhook, observed: &Observed<Webhook>) -> Result<(), Refusal> {
@@ -247,11 +268,11 @@ fn own_secret(
 }
 
 fn address(resource: &Webhook, config: &Config) -> Address {
-    let (route, realm) = (resource.spec.route.as_ref(), &config.realm);
+    let (host, realm) = (resource.spec.route.as_ref().and_then(|route| route.host.as_deref()), realm(resource, config));
     let internal = realm.internal_hooks_url().to_owned();
-    let external = match route.map_or(config.routes.type_, |route| route.type_) {
-        RouteType::None => internal.clone(),
-        _ => realm.hooks_url(route.and_then(|route| route.host.as_deref())),
+    let external = match (realm.reachable(), route::kind(resource, &config.routes)) {
+        (None, _) | (_, RouteType::None) => internal.clone(),
+        (Some(realm), RouteType::Ingress | RouteType::HttpRoute) => realm.hooks_url(host),
     };
     let secret = spec::verification(&resource.spec.verification) == Verification::None;
     Address { external, internal, secret }

@@ -13,6 +13,7 @@ use crate::{
         fetch::Observed,
         refusal::{Reason, Refusal},
         report::{self, LOOK_AGAIN, Note, READY, Verdict},
+        route::RouteWrites,
     },
     crd::{
         Kind as _, WebhookCredential, WebhookCredentialStatus,
@@ -37,11 +38,13 @@ pub fn plan_of_built(
         conditions: report::conditions(resource.conditions(), valid.generation, [(READY, ready)], now),
         display_name: Some(valid.display_name.clone()),
         secret_name: Some(valid.consumer.name.clone()),
+        binding: Some(valid.consumer.binding()),
         last_modified: Some(last_modified(resource, now).max(modified)),
         used_by: Some(observed.around.used_by.clone()),
     };
     let notes = news.map(|news| note(news, valid)).into_iter().collect();
-    Plan { status, notes, next: None, writes: Writes::All(Box::new(desired)), doubtful: false }
+    let (writes, routes) = (Writes::All(Box::new(desired)), RouteWrites::default());
+    Plan { writes, routes, status, notes, next: None, doubtful: false }
 }
 
 /// The plan for a resource that cannot be built: the last good state stays.
@@ -60,6 +63,7 @@ pub fn plan_of_refusal(
         conditions,
         display_name: Some(display_name(resource)),
         secret_name: before.secret_name.clone().or_else(|| Some(resource.consumer_name())),
+        binding: before.binding,
         last_modified: Some(last_modified(resource, now)),
         used_by: Some(observed.around.used_by.clone()),
     };
@@ -69,6 +73,7 @@ pub fn plan_of_refusal(
         // What stands in the way may be something that no watch shows, such as a foreign Secret.
         next: now.checked_add(LOOK_AGAIN).ok(),
         writes: Writes::Nothing,
+        routes: RouteWrites::default(),
         // A Secret without the label is in no cache.
         doubtful: refusal.reason == Reason::SecretNotFound,
     }

@@ -28,6 +28,7 @@ pub(in crate::crd) fn rules() -> Vec<Placed> {
     vec![
         ("", vec![secret_template::room_for_name("credential")]),
         ("spec", [spec(), secret_template::rules(&FIRST_WRITE)].concat()),
+        ("spec.secretTemplate", vec![secret_template::binding_keys(&KEYS)]),
         ("spec.secretTemplate.keys", vec![secret_template::distinct_keys(&KEYS)]),
     ]
 }

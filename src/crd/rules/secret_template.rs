@@ -119,11 +119,28 @@ fn metadata() -> Vec<Value> {
 
 /// On `spec.secretTemplate.keys`: all values lie in one Secret, so each needs a key of its own. `keys` are fields and their defaults.
 pub(super) fn distinct_keys(keys: &[(&str, &str)]) -> Value {
-    let name = |(field, default): &(&str, &str)| format!("has(self.{field}) ? self.{field} : '{default}'");
-    let names = format!("[{}]", keys.iter().map(name).collect::<Vec<_>>().join(", "));
+    let names = names("self", keys);
     rule(
         &format!("{names}.all(name, {names}.exists_one(other, other == name))"),
         "",
         "spec.secretTemplate.keys: two values would lie under one key; give each a name of its own",
     )
+}
+
+/// On `spec.secretTemplate`: what Service Binding wants in the Secret needs its own keys as well.
+pub(super) fn binding_keys(keys: &[(&str, &str)]) -> Value {
+    rule(
+        &format!(
+            "!has(self.serviceBinding) || !has(self.keys) || {}.all(name, name != 'type' && name != 'provider')",
+            names("self.keys", keys)
+        ),
+        ".keys",
+        "spec.secretTemplate.keys: type and provider are entries of spec.secretTemplate.serviceBinding; choose other names",
+    )
+}
+
+/// The names that the keys have, as a CEL list.
+fn names(place: &str, keys: &[(&str, &str)]) -> String {
+    let name = |(field, default): &(&str, &str)| format!("has({place}.{field}) ? {place}.{field} : '{default}'");
+    format!("[{}]", keys.iter().map(name).collect::<Vec<_>>().join(", "))
 }

@@ -28,6 +28,7 @@ pub(in crate::crd) fn rules() -> Vec<Placed> {
         ("spec.verification", verification()),
         ("spec.delivery", delivery()),
         ("spec.route", route()),
+        ("spec.secretTemplate", vec![secret_template::binding_keys(&KEYS)]),
         ("spec.secretTemplate.keys", vec![secret_template::distinct_keys(&KEYS)]),
     ]
 }

@@ -45,6 +45,18 @@ pub enum RouteType {
     None,
 }
 
+impl RouteType {
+    /// As it is written.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ingress => "Ingress",
+            Self::HttpRoute => "HTTPRoute",
+            Self::None => "None",
+        }
+    }
+}
+
 /// A Gateway that an `HTTPRoute` wants to belong to. The only reference with a namespace: Gateways lie where their operators put them.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

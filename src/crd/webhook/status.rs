@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::route::RouteType;
 use crate::{
     crd::{
-        Condition, Report,
+        Binding, Condition, Report,
         condition::{ConditionStatus, Time},
     },
     record::endpoint::HandlerType,
@@ -54,6 +54,9 @@ pub struct WebhookStatus {
     #[schemars(length(max = 253))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_name: Option<String>,
+    /// The Secret for the app, for Service Binding.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub binding: Option<Binding>,
     /// How it is reached from outside the cluster.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub route: Option<RouteStatus>,

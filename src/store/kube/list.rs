@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use kube::core::params::ListParams;
 use tokio::time::timeout;
 use zeroize::Zeroizing;
 
@@ -10,8 +9,6 @@ use super::{
     Follower, Position, SourceError,
     wire::{Page, Version},
 };
-use crate::record;
-
 /// Secrets in one answer: each answer is in memory as a whole, here and there.
 const PAGE: u32 = 500;
 /// A stopped API server holds connections open and says nothing. For each page:
@@ -22,15 +19,19 @@ impl Follower {
     /// Replaces everything known. Without a version in the request, the answer is no older than the request.
     pub(super) async fn list(&mut self) -> Result<(), SourceError> {
         let started = Instant::now();
-        self.records.begin_list();
+        self.followed.take_over(|records| self.scope.begin_list(records));
+        let mut found = false;
         let mut page = self.page(None).await?;
         let version = page.version().clone();
         loop {
-            page.objects().for_each(|object| self.take_over(object));
+            for object in page.objects() {
+                found = true;
+                self.followed.take_over(|records| self.scope.take_over(records, object));
+            }
             let Some(next) = page.next() else { break };
             page = self.page(Some(next)).await?;
         }
-        self.records.finish_list();
+        self.followed.take_over(|records| self.scope.finish_list(records, found));
         self.prove(started);
         self.position = Some(Position { version, listed: started });
         Ok(())
@@ -40,15 +41,13 @@ impl Follower {
     /// `known` is not ahead of it: cut off from its store it goes on granting watches, and so does one whose store was
     /// restored from a backup, and both would never tell of a change.
     pub(super) async fn confirm(&self, known: &Version) -> Result<(), SourceError> {
-        let one = format!("metadata.name={}", record::SIGNING_KEYS_SECRET);
-        let request =
-            self.secrets.list_metadata(&ListParams::default().fields(&one)).map_err(kube::Error::BuildRequest)?;
+        let request = self.secrets.list_metadata(&self.scope.probe()).map_err(kube::Error::BuildRequest)?;
         let page = parse(self.client.request_text(request), CONFIRMATION).await?;
         if page.version().is_before(known) { Err(SourceError::Older) } else { Ok(()) }
     }
 
     async fn page(&self, token: Option<&str>) -> Result<Page, SourceError> {
-        let mut params = ListParams::default().labels(record::LABEL).limit(PAGE);
+        let mut params = self.scope.list().limit(PAGE);
         params.continue_token = token.map(str::to_owned);
         let request = self.secrets.list(&params).map_err(kube::Error::BuildRequest)?;
         parse(self.client.request_text(request), LIST).await

@@ -6,14 +6,13 @@ use std::{
 };
 
 use futures::{FutureExt as _, Stream, TryStreamExt as _};
-use kube::core::{WatchEvent, params::WatchParams};
+use kube::core::WatchEvent;
 use tokio::time::{Instant as Deadline, timeout, timeout_at};
 
 use super::{
     Follower, SourceError,
     wire::{Object, Version},
 };
-use crate::record;
 
 /// Until the watch is granted, its connection included.
 const OPENING: Duration = Duration::from_secs(10);
@@ -51,7 +50,7 @@ impl Follower {
         from: &Version,
     ) -> Result<impl Stream<Item = kube::Result<WatchEvent<Object>>> + use<>, SourceError> {
         let seconds = u32::try_from(self.watch_time.as_secs()).unwrap_or(u32::MAX);
-        let params = WatchParams::default().labels(record::LABEL).timeout(seconds);
+        let params = self.scope.watch().timeout(seconds);
         let request = self.secrets.watch(&params, from.as_str()).map_err(kube::Error::BuildRequest)?;
         Ok(timeout(OPENING, self.client.request_events(request)).await??)
     }
@@ -88,12 +87,12 @@ impl Follower {
     fn apply(&mut self, event: WatchEvent<Object>) -> Result<(), SourceError> {
         match event {
             WatchEvent::Added(object) | WatchEvent::Modified(object) => {
-                self.take_over(&object);
+                self.followed.take_over(|records| self.scope.take_over(records, &object));
                 object.version().map_or(Ok(()), |version| self.advance(version.clone()))
             }
             // By its name alone: also one that no longer parses is gone.
             WatchEvent::Deleted(object) => {
-                self.records.remove(object.name());
+                self.followed.take_over(|records| records.remove(object.name()));
                 object.version().map_or(Ok(()), |version| self.advance(version.clone()))
             }
             WatchEvent::Bookmark(bookmark) => self.advance(bookmark.metadata.resource_version.into()),

@@ -1,7 +1,12 @@
 //! Flow 2: as much of a record Secret as the server needs. Nothing else of it is kept, whatever else it may hold.
 
+use std::{collections::BTreeMap, fmt};
+
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use serde::{Deserialize, Deserializer, de::Error as _};
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error as _, IgnoredAny, MapAccess, Visitor},
+};
 use zeroize::Zeroizing;
 
 use crate::{
@@ -86,21 +91,47 @@ pub(super) struct RecordSecret {
 struct Metadata {
     name: String,
     resource_version: Version,
+    #[serde(default)]
     labels: Labels,
 }
 
-#[derive(Clone, Deserialize)]
+#[derive(Clone, Default, Deserialize)]
 struct Labels {
-    /// [`record::LABEL`].
-    #[serde(rename = "snaphook.dev/record")]
+    /// [`record::LABEL`]. A bundle is known by its name.
+    #[serde(rename = "snaphook.dev/record", default)]
     record: String,
 }
 
-#[derive(Clone, Default, Deserialize)]
-struct Data {
-    /// [`record::DATA_KEY`].
-    #[serde(rename = "record.json")]
-    record: Option<Bytes>,
+/// The keys that a record has: [`record::DATA_KEY`], or in a bundle [`record::file_name`].
+#[derive(Clone, Default)]
+struct Data(BTreeMap<String, Bytes>);
+
+impl<'de> Deserialize<'de> for Data {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Records;
+
+        impl<'de> Visitor<'de> for Records {
+            type Value = Data;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("the data of a Secret")
+            }
+
+            fn visit_map<M: MapAccess<'de>>(self, mut map: M) -> Result<Data, M::Error> {
+                let mut data = BTreeMap::new();
+                while let Some(key) = map.next_key::<String>()? {
+                    if key == record::DATA_KEY || record::kind_of_file(&key).is_some() {
+                        data.insert(key, map.next_value()?);
+                    } else {
+                        map.next_value::<IgnoredAny>()?;
+                    }
+                }
+                Ok(Data(data))
+            }
+        }
+
+        deserializer.deserialize_map(Records)
+    }
 }
 
 /// Base64 on the wire. It may hold a private key, so it is wiped when dropped.
@@ -146,6 +177,16 @@ impl Object {
         };
         Document { key: record::DATA_KEY, content }
     }
+
+    /// The records in a bundle; or why there are none.
+    pub(super) fn documents(&self) -> Vec<Document<'_>> {
+        let refused = |refusal| vec![Document { key: record::DATA_KEY, content: Err(refusal) }];
+        match self {
+            Self::Secret(secret) if secret.r#type == record::SECRET_TYPE => secret.files().collect(),
+            Self::Secret(_) => refused(Refusal::SecretType),
+            Self::Other(_) => refused(Refusal::NotASecret),
+        }
+    }
 }
 
 impl RecordSecret {
@@ -155,8 +196,15 @@ impl RecordSecret {
             return Err(Refusal::SecretType);
         }
         let kind = Kind::from_label(&self.metadata.labels.record).ok_or(Refusal::UnknownKind)?;
-        let Bytes(json) = self.data.record.as_ref().ok_or(Refusal::NoDocument)?;
+        let Bytes(json) = self.data.0.get(record::DATA_KEY).ok_or(Refusal::NoDocument)?;
         Ok((kind, json))
+    }
+
+    fn files(&self) -> impl Iterator<Item = Document<'_>> {
+        self.data.0.iter().filter_map(|(key, Bytes(json))| {
+            let kind = record::kind_of_file(key)?;
+            Some(Document { key, content: Ok((kind, json)) })
+        })
     }
 }
 
@@ -196,12 +244,23 @@ mod tests {
             ("/data", json!({"other": "AAAA"}), Refusal::NoDocument),
             ("/data", json!({record::DATA_KEY: "not Base64!"}), Refusal::NotASecret),
             ("/data", json!("text"), Refusal::NotASecret),
-            ("/metadata/labels", json!({}), Refusal::NotASecret),
+            ("/metadata/labels", json!({}), Refusal::UnknownKind),
         ] {
             let object = changed(pointer, value.clone());
             assert_eq!(object.document().content, Err(refusal), "{pointer} {value}");
             assert_eq!(object.name(), "a");
         }
+    }
+
+    #[test]
+    fn a_bundle_holds_records_under_names_that_tell_their_kinds() {
+        let data = json!({"client.a.json": STANDARD.encode("{}"), "endpoint.b.json": "AAAA", "note.txt": 5});
+        let bundle = changed("/data", data);
+        let found: Vec<_> = bundle.documents().iter().map(|it| (it.key.to_owned(), it.content.unwrap().0)).collect();
+        assert_eq!(found, [("client.a.json".to_owned(), Kind::Client), ("endpoint.b.json".to_owned(), Kind::Endpoint)]);
+        let refusals = |object: Object| object.documents().iter().map(|it| it.content.unwrap_err()).collect::<Vec<_>>();
+        assert_eq!(refusals(changed("/type", json!("Opaque"))), [Refusal::SecretType]);
+        assert_eq!(refusals(changed("/data", json!("text"))), [Refusal::NotASecret]);
     }
 
     #[test]

@@ -207,3 +207,21 @@ fn thousands_of_records_are_one_snapshot() {
     println!("5,000 records: parsed in {parsed:?}, with the snapshot {:?}", started.elapsed());
     assert_eq!(counts.clients, 5_000);
 }
+
+#[test]
+fn of_a_record_in_two_bundles_the_one_in_the_later_counts() {
+    let mut records = Records::of_bundles();
+    let mut bundle = |index: u8, ids: &[&str]| {
+        let clients: Vec<_> = ids.iter().map(|id| (format!("client.{}.json", &id[..1]), fixture::client(id))).collect();
+        let documents =
+            clients.iter().map(|(key, json)| Document { key, content: Ok((Kind::Client, json.as_bytes())) });
+        records.set(&crate::record::bundle::name(index), documents);
+        records.snapshot().unwrap()
+    };
+    bundle(2, &["a.old", "b.only"]);
+    let snapshot = bundle(10, &["a.new"]);
+    assert_eq!(ids(&snapshot), ["a.new", "b.only"]);
+    assert_eq!(snapshot.counts.unusable, 0);
+    assert_eq!(ids(&bundle(2, &["b.only"])), ["a.new", "b.only"]);
+    assert_eq!(ids(&bundle(10, &[])), ["b.only"]);
+}

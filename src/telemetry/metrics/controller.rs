@@ -9,7 +9,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use super::{PREFIX, histogram::Histogram};
+use super::histogram::Histogram;
 
 /// What a controller has before it at the moment when its metrics are read.
 #[derive(Debug, Default)]
@@ -57,7 +57,7 @@ impl Metrics {
     /// `state` is asked whenever the metrics are read.
     #[must_use]
     pub fn new(kinds: &[&'static str], results: &[&'static str], state: impl Ask) -> Self {
-        let mut registry = Registry::with_prefix(PREFIX);
+        let mut registry = super::registry();
         let outcomes = Family::<OutcomeLabels, Counter>::default();
         registry.register("reconciles", "Runs over a resource, by what they came to", outcomes.clone());
         let durations = Family::<KindLabel, Histogram>::default();
@@ -124,6 +124,7 @@ mod tests {
         metrics.reconciled("AppCredential", "ok", Duration::from_millis(30));
         let text = metrics.encode();
         for line in [
+            concat!("snaphook_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"),
             "snaphook_leading 1",
             "snaphook_resource_conditions{kind=\"AppCredential\",condition=\"Stalled\",status=\"True\",reason=\"SecretExists\"} 3",
             "snaphook_reconciles_total{kind=\"AppCredential\",result=\"ok\"} 1",

@@ -8,7 +8,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use super::{PREFIX, histogram::Histogram, hooks::Hooks, records};
+use super::{histogram::Histogram, hooks::Hooks, records};
 use crate::store::Store;
 
 /// Why a token request was refused: the label of a counter, so the list is short and fixed.
@@ -145,7 +145,7 @@ impl Metrics {
     /// Registers everything, the state of `store` included.
     #[must_use]
     pub fn new(store: Arc<Store>) -> Self {
-        let mut registry = Registry::with_prefix(PREFIX);
+        let mut registry = super::registry();
         let issued = Counter::default();
         registry.register("tokens_issued", "Access tokens issued", issued.clone());
 

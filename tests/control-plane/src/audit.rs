@@ -127,6 +127,13 @@ impl AuditEvent {
             && !self.uri.contains("dryRun=All")
     }
 
+    /// The right that it takes, as a rule of RBAC has it: verb and resource, such as `patch webhooks/status`.
+    #[must_use]
+    pub fn right(&self) -> String {
+        let Self { verb, resource, subresource, .. } = self;
+        if subresource.is_empty() { format!("{verb} {resource}") } else { format!("{verb} {resource}/{subresource}") }
+    }
+
     /// Whether the API server did as it was asked.
     #[must_use]
     pub fn succeeded(&self) -> bool {

@@ -16,8 +16,6 @@ pub enum Tool {
     Traefik,
     /// Installs charts.
     Helm,
-    /// Checks manifests against schemas.
-    Kubeconform,
     /// Sends alerts.
     Alertmanager,
 }
@@ -37,7 +35,6 @@ impl Tool {
         match self {
             Self::Traefik => TRAEFIK,
             Self::Helm => HELM,
-            Self::Kubeconform => KUBECONFORM,
             Self::Alertmanager => ALERTMANAGER,
         }
     }
@@ -57,13 +54,6 @@ const HELM: Module = Module {
     go_sum: include_str!("../tools/helm/go.sum"),
     linker: STRIPPED,
     binaries: &[Binary::of("helm.sh/helm/v4/cmd/helm", "helm")],
-};
-const KUBECONFORM: Module = Module {
-    name: "kubeconform",
-    go_mod: include_str!("../tools/kubeconform/go.mod"),
-    go_sum: include_str!("../tools/kubeconform/go.sum"),
-    linker: STRIPPED,
-    binaries: &[Binary::of("github.com/yannh/kubeconform/cmd/kubeconform", "kubeconform")],
 };
 const ALERTMANAGER: Module = Module {
     name: "alertmanager",

@@ -94,7 +94,7 @@ impl Controller {
 
 static SHARED: OnceCell<(Controller, String)> = OnceCell::const_new();
 
-/// The controller for all namespaces of [`busy`], and the namespace of its records. It runs under `rbac.yaml`.
+/// The controller for all namespaces of [`busy`], and the namespace of its records. It runs under the chart's rules.
 pub(crate) async fn shared_controller() -> (Plane<'static>, &'static Controller, &'static str) {
     let plane = busy().await;
     let start = || async {

@@ -10,7 +10,7 @@ use serde_json::Value;
 use snaphook::{
     controller::steps::{StatusOf, Steps},
     crd::{Kind, Report as _, condition::ConditionStatus},
-    record,
+    record::{self, Document as _},
 };
 
 use super::{SOON, Tenant, until, until_some};
@@ -90,7 +90,20 @@ impl<K: Steps> OfKind<'_, K> {
         record::secret_name(K::KIND, &self.tenant.namespace, name)
     }
 
+    /// The record, wherever it is kept; of two, that in the shared realm.
     pub(crate) async fn record(&self, name: &str) -> Option<K::Record> {
+        let shared = self.shared_record(name).await;
+        let file = record::file_name(K::Record::KIND, &self.record_name(name));
+        let bundles = if shared.is_some() { Vec::new() } else { self.tenant.bundles().await };
+        let elsewhere = bundles.into_iter().rev().find_map(|bundle| {
+            let json = bundle.data?.remove(&file)?;
+            Some(record::parse(&json.0).unwrap())
+        });
+        shared.or(elsewhere)
+    }
+
+    /// The record in the shared realm.
+    pub(crate) async fn shared_record(&self, name: &str) -> Option<K::Record> {
         let secret = self.tenant.records().get_opt(&self.record_name(name)).await.unwrap()?;
         Some(record::parse(&secret.data.unwrap()[record::DATA_KEY].0).unwrap())
     }

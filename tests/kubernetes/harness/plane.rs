@@ -6,7 +6,11 @@ use control_plane::ControlPlane;
 use tokio::sync::OnceCell;
 
 pub(crate) const CRDS: &str = include_str!("../../../crds/snaphook.dev.yaml");
-pub(crate) const RBAC: &str = include_str!("../rbac.yaml");
+/// The chart's rules: what each account may do, and why.
+pub(crate) const CONTROLLER_RULES: &str = include_str!("../../../charts/snaphook/rules/controller.yaml");
+pub(crate) const REALM_RULES: &str = include_str!("../../../charts/snaphook/rules/controller-realm.yaml");
+const NAMESPACES_RULES: &str = include_str!("../../../charts/snaphook/rules/controller-namespaces.yaml");
+const SERVER_RULES: &str = include_str!("../../../charts/snaphook/rules/server.yaml");
 /// The `ServiceAccount` of every controller here.
 pub(crate) const ACCOUNT: &str = "snaphook-controller";
 
@@ -39,13 +43,15 @@ pub(crate) async fn quiet() -> Plane<'static> {
 }
 
 impl Plane<'_> {
-    /// Makes the `ServiceAccount` in `realm` and gives it exactly what `rbac.yaml` says: in `tenants`, or everywhere.
+    /// Makes the `ServiceAccount` in `realm` and gives it exactly what the chart's rules say: in `tenants`, or everywhere.
     /// Returns its kubeconfig.
     pub(crate) async fn account(&self, realm: &str, tenants: Option<&[&str]>) -> PathBuf {
-        let mut yaml = format!(
-            "{}\n---\napiVersion: v1\nkind: ServiceAccount\nmetadata: {{name: {ACCOUNT}, namespace: {realm}}}\n",
-            RBAC.replace("$CONTROLLER", realm)
-        );
+        let mut yaml =
+            format!("apiVersion: v1\nkind: ServiceAccount\nmetadata: {{name: {ACCOUNT}, namespace: {realm}}}\n");
+        yaml += &role("ClusterRole", "snaphook-controller", "", CONTROLLER_RULES);
+        yaml += &role("ClusterRole", "snaphook-controller-namespaces", "", NAMESPACES_RULES);
+        yaml += &role("Role", "snaphook-controller-realm", realm, REALM_RULES);
+        yaml += &role("Role", "snaphook-server", realm, SERVER_RULES);
         yaml += &binding("RoleBinding", realm, "Role", "snaphook-controller-realm", realm);
         match tenants {
             None => {
@@ -73,8 +79,19 @@ impl Plane<'_> {
     }
 }
 
+fn role(kind: &str, name: &str, namespace: &str, rules: &str) -> String {
+    let within = within(namespace);
+    format!(
+        "---\napiVersion: rbac.authorization.k8s.io/v1\nkind: {kind}\nmetadata: {{name: {name}{within}}}\nrules:\n{rules}"
+    )
+}
+
+fn within(namespace: &str) -> String {
+    if namespace.is_empty() { String::new() } else { format!(", namespace: {namespace}") }
+}
+
 fn binding(kind: &str, namespace: &str, role_kind: &str, role: &str, realm: &str) -> String {
-    let namespace = if namespace.is_empty() { String::new() } else { format!(", namespace: {namespace}") };
+    let namespace = within(namespace);
     format!(
         "---\napiVersion: rbac.authorization.k8s.io/v1\nkind: {kind}\nmetadata: {{name: {role}-{realm}{namespace}}}\n\
          roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: {role_kind}, name: {role}}}\n\

@@ -16,17 +16,23 @@ pub(crate) struct Server {
 impl Server {
     /// Starts one over the records in `realm`, and waits until it is ready.
     pub(crate) async fn start(cp: &ControlPlane, kubeconfig: &Path, realm: &str, arguments: &[&str]) -> Self {
+        let arguments: Vec<_> = ["--namespace", realm].iter().chain(arguments).copied().collect();
+        let server = Self::launch(cp, kubeconfig, &arguments).await;
+        eventually("the server is ready", async || server.is_ready()).await;
+        server
+    }
+
+    /// Starts one, and waits until it listens.
+    pub(crate) async fn launch(cp: &ControlPlane, kubeconfig: &Path, arguments: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_snaphook"));
-        command.env("KUBECONFIG", kubeconfig).env("RUST_LOG", "trace").args(["server", "--namespace", realm]);
+        command.env("KUBECONFIG", kubeconfig).env("RUST_LOG", "trace").arg("server");
         command.args(["--listen", "127.0.0.1:0", "--probes-listen", "127.0.0.1:0"]).args(arguments);
         let process = Supervised::spawn(&command, cp.directory("server").unwrap().join("log")).unwrap();
         process.logged("listening public=", SOON).await.unwrap();
         let log = process.log();
         let line = log.lines().find(|line| line.starts_with("listening ")).unwrap();
         let address = |key: &str| line.split(' ').find_map(|part| part.strip_prefix(key)).unwrap().to_owned();
-        let server = Self { public: address("public="), probes: address("probes="), process };
-        eventually("the server is ready", async || server.is_ready()).await;
-        server
+        Self { public: address("public="), probes: address("probes="), process }
     }
 
     pub(crate) fn is_ready(&self) -> bool {

@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use control_plane::{AuditEvent, Mark};
 use k8s_openapi::api::{core::v1::Secret, events::v1::Event};
 use kube::{
-    Api, Client,
+    Api, Client, ResourceExt as _,
     api::{DynamicObject, ListParams, Patch, PatchParams},
     core::{ApiResource, GroupVersionKind},
 };
 use serde_json::{Value, json};
 use snaphook::{
     crd::AppCredential,
-    record::{ClientRecord, SecretHash},
+    record::{ClientRecord, SecretHash, bundle::index_of},
 };
 
 use super::{Controller, Plane, quiet, shared_controller, until_some};
@@ -55,7 +55,7 @@ impl<'a> Tenant<'a> {
         )
     }
 
-    /// Starts a controller for this namespace alone, under `rbac.yaml`, without leader election.
+    /// Starts a controller for this namespace alone, under the chart's rules, without leader election.
     pub(crate) async fn controller(&self) -> Controller {
         let kubeconfig = self.plane.account(&self.realm, Some(&[&self.namespace])).await;
         Controller::start(&self.plane, &kubeconfig, &self.config("leaderElection: {enabled: false}"))
@@ -71,6 +71,14 @@ impl<'a> Tenant<'a> {
 
     pub(crate) fn records(&self) -> Api<Secret> {
         Api::namespaced(self.client.clone(), &self.realm)
+    }
+
+    /// The Secrets of records of a realm of its own, in their order.
+    pub(crate) async fn bundles(&self) -> Vec<Secret> {
+        let mut found = self.secrets().list(&ListParams::default()).await.unwrap().items;
+        found.retain(|secret| index_of(&secret.name_any()).is_some());
+        found.sort_by_key(|secret| index_of(&secret.name_any()));
+        found
     }
 
     /// `kubectl apply --server-side` of resources and Secrets, without the start of a `kubectl`.

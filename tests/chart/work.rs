@@ -3,7 +3,7 @@
 
 use std::process::Command;
 
-use control_plane::{ControlPlane, Mark, Supervised};
+use control_plane::{ControlPlane, Mark, Supervised, gateway_api_crds};
 use serde_json::json;
 
 use crate::{
@@ -40,6 +40,7 @@ async fn declare(team: &Team<'_>, url: &str) {
         ("WebhookCredential", "pager", "{type: ClientIdAndSecret, fieldName: clientid, location: Header, clientId: link, clientSecretFrom: {secretKeyRef: {name: account, key: password}}}"),
         ("Webhook", "hook", &hook),
         ("Webhook", "inside", "{verification: {type: GitHub}, delivery: {service: {name: receiver, port: 80}}}"),
+        ("Webhook", "outside", "{verification: {type: GitHub}, delivery: {service: {name: receiver, port: 80}}, route: {type: HTTPRoute, parentRefs: [{name: public}]}}"),
     ])
     .await;
     team.ready(&[
@@ -50,6 +51,9 @@ async fn declare(team: &Team<'_>, url: &str) {
         "webhook/inside",
     ])
     .await;
+    // No Gateway takes the route; it is there all the same.
+    let route = ["wait", "--for=jsonpath={.status.route.kind}=HTTPRoute", "--timeout=120s", "webhook/outside"];
+    team.kubectl(&route).await;
 }
 
 /// Posts to the Webhook `hook`, as its sender would.
@@ -89,9 +93,14 @@ async fn edit(team: &Team<'_>, release: &Release<'_>, mark: Mark) {
     release.cp.audit().wait_for(mark, SOON, counted).await.unwrap();
     team.patch("appcredential/app", "{\"secretTemplate\":{\"name\":\"renamed\"}}").await;
     eventually("renamed", async || team.data("app-credential").await.is_empty()).await;
-    for (resource, spec) in
-        [("webhookcredential/pager", "{\"clientId\":\"zelda\"}"), ("webhook/hook", "{\"displayName\":\"A hook\"}")]
-    {
+    // A route has the former URL beside the new one.
+    let rotated = "{\"rotation\":{\"urlNonce\":\"1\"}}";
+    for (resource, spec) in [
+        ("webhookcredential/pager", "{\"clientId\":\"zelda\"}"),
+        ("webhook/hook", "{\"displayName\":\"A hook\"}"),
+        ("webhook/inside", rotated),
+        ("webhook/outside", rotated),
+    ] {
         team.patch(resource, spec).await;
         let patched = ["wait", "--for=jsonpath={.status.observedGeneration}=2", "--timeout=120s", resource];
         team.kubectl(&patched).await;
@@ -102,6 +111,8 @@ async fn edit(team: &Team<'_>, release: &Release<'_>, mark: Mark) {
 async fn the_charts_accounts_do_all_the_work_with_no_right_too_many_and_a_new_release_goes_on_where_the_last_one_ended()
 {
     let cp = ControlPlane::start().await.unwrap();
+    let routes = gateway_api_crds().unwrap().join("gateway.networking.k8s.io_httproutes.yaml");
+    cp.install_crds(&std::fs::read_to_string(routes).unwrap()).await.unwrap();
     let release = Release::new(&cp, "snaphook-system");
     let values = "config: {realm: {issuer: 'https://auth.example.com'}, policy: {rules: [{namespaces: {matchLabels: {team: a}}, scopes: ['*', 'snaphook:*']}]}}";
     let mark = cp.audit().mark().unwrap();
@@ -114,7 +125,7 @@ async fn the_charts_accounts_do_all_the_work_with_no_right_too_many_and_a_new_re
     declare(&team, &url).await;
     use_them(&team, &server, &socket, &receiver).await;
     edit(&team, &release, mark).await;
-    team.kubectl(&["delete", "webhook/inside", "--timeout=120s"]).await;
+    team.kubectl(&["delete", "webhook/inside", "webhook/outside", "--timeout=120s"]).await;
     let (secret, records) = (team.data("renamed").await, release.names("secrets").await);
     let hook = team.data("hook-webhook").await;
 

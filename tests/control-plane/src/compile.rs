@@ -82,14 +82,24 @@ pub(crate) fn build_once(module: &Module, cache: &Path, env: Environment) -> Res
             module.names()
         )
     })?;
+    once(&finished, |unfinished| build(module, &go, unfinished, &finished))?;
+    Ok(finished)
+}
+
+/// Makes a directory that is there whole or not at all: `make` fills one next to it, which then takes its name. Blocks,
+/// also while another process makes it.
+pub(crate) fn once(finished: &Path, make: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     let parent = finished.parent().context("a cache without a parent")?;
     fs::create_dir_all(parent).with_context(|| format!("cannot make {}", parent.display()))?;
     let _lock = locked(&finished.with_extension("lock"))?;
-    if !finished.is_dir() {
-        remove_unfinished(parent)?;
-        build(module, &go, parent, &finished)?;
+    if finished.is_dir() {
+        return Ok(());
     }
-    Ok(finished)
+    remove_unfinished(parent)?;
+    let unfinished = parent.join(format!("unfinished-{}", process::id()));
+    fs::create_dir_all(&unfinished)?;
+    make(&unfinished)?;
+    Ok(fs::rename(&unfinished, finished)?)
 }
 
 /// Where a build from these pins lies.
@@ -132,22 +142,18 @@ fn remove_unfinished(parent: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Builds next to the final place and moves the result there, so that what is there is complete.
-fn build(module: &Module, go: &Path, parent: &Path, finished: &Path) -> Result<()> {
-    let unfinished = parent.join(format!("unfinished-{}", process::id()));
-    let (sources, binaries) = (unfinished.join("src"), unfinished.join("bin"));
-    for directory in [&sources, &binaries] {
-        fs::create_dir_all(directory)?;
-    }
+fn build(module: &Module, go: &Path, unfinished: &Path, finished: &Path) -> Result<()> {
+    let (sources, log) = (unfinished.join("src"), unfinished.join("log"));
+    fs::create_dir_all(&sources)?;
     fs::write(sources.join("go.mod"), module.go_mod)?;
     fs::write(sources.join("go.sum"), module.go_sum)?;
-    run(module, &command(module, go, &sources, &binaries), &unfinished.join("log"), finished)?;
+    run(module, &command(module, go, &sources, unfinished), &log, finished)?;
     for Binary { built_as, name, .. } in module.binaries {
-        fs::rename(binaries.join(built_as), binaries.join(name)).with_context(|| format!("go has built no {name}"))?;
+        fs::rename(unfinished.join(built_as), unfinished.join(name))
+            .with_context(|| format!("go has built no {name}"))?;
     }
-    fs::rename(&binaries, finished)?;
-    fs::remove_dir_all(&unfinished)?;
-    Ok(())
+    fs::remove_file(log)?;
+    Ok(fs::remove_dir_all(sources)?)
 }
 
 fn command(module: &Module, go: &Path, sources: &Path, binaries: &Path) -> Command {

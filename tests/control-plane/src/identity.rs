@@ -18,7 +18,9 @@ pub(crate) fn random_token() -> Result<String> {
     Ok(hex(&bytes))
 }
 
-pub(crate) fn hex(bytes: &[u8]) -> String {
+/// Bytes in hexadecimal.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02x}"); // a String takes every write
         text

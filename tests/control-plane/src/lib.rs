@@ -7,6 +7,7 @@
 //! * `identity`: who may call: keys, tokens, kubeconfigs.
 //! * `plane`: puts them together; `kubectl` and `crds` are what tests ask of it most.
 //! * `tools`: other programs that tests run, built as the control plane is.
+//! * `node`: what a node with Pods runs, built likewise, and `debian` what no Go module has.
 //! * `audit`: reads what the API server was asked to do.
 //!
 //! `cargo run -p control-plane` starts one by hand, says how to reach it, and stays until Ctrl-C.
@@ -27,8 +28,10 @@ mod compile;
 mod component;
 mod configuration;
 mod crds;
+mod debian;
 mod identity;
 mod kubectl;
+mod node;
 mod plane;
 mod scratch;
 mod supervise;
@@ -37,7 +40,9 @@ mod tools;
 pub use assets::Assets;
 pub use audit::{Audit, AuditEvent, Mark};
 pub use component::Component;
+pub use identity::hex;
 pub use kubectl::KubectlOutput;
+pub use node::NodePrograms;
 pub use plane::{ControlPlane, shared};
 pub use supervise::{Exit, Supervised};
 pub use tools::{Tool, gateway_api_crds};

@@ -40,7 +40,7 @@ impl Tool {
     }
 }
 
-const STRIPPED: &str = "-s -w";
+pub(crate) const STRIPPED: &str = "-s -w";
 const TRAEFIK: Module = Module {
     name: "traefik",
     go_mod: include_str!("../tools/traefik/go.mod"),

@@ -64,7 +64,7 @@ fn config_for(laptop: &Laptop) -> String {
     let mounted: PathBuf = fs::canonicalize(laptop.state("secrets/default")).unwrap();
     let changes = [
         ("/etc/snaphook", &*mounted.display().to_string()),
-        ("http://snaphook.snaphook-system", &laptop.url()),
+        ("http://snaphook-tokens.snaphook-system.svc", &laptop.url()),
         ("group_wait: 30s", "group_wait: 100ms"),
         ("group_interval: 5m", "group_interval: 1s"),
     ];

@@ -12,6 +12,7 @@ use crate::credential;
 use crate::http::Client;
 
 const PAUSE: Duration = Duration::from_millis(20);
+const RENEW_AGAIN: Duration = Duration::from_secs(1);
 
 /// Prints a line when the outcome of its calls changes: `MILLISECONDS orders 200`, `MILLISECONDS token 401`.
 pub(crate) async fn run(credential: &Path, orders: &str) -> Result<()> {
@@ -34,21 +35,28 @@ struct Token {
 }
 
 async fn step(client: &Client, credential: &Path, orders: &str, token: &mut Option<Token>) -> Result<String> {
-    let Some(Token { bearer, .. }) = token.as_ref().filter(|token| Instant::now() < token.renew_at) else {
-        let reply = credential::token_request(client, credential).await?;
-        if !reply.status.is_success() {
-            return Ok(format!("token {}", reply.status.as_u16()));
-        }
-        let answer: serde_json::Value = serde_json::from_str(&reply.body)?;
-        let bearer = answer["access_token"].as_str().context("no access_token")?.to_owned();
-        let lifetime = Duration::from_secs(answer["expires_in"].as_u64().context("no expires_in")?);
-        *token = Some(Token { bearer, renew_at: Instant::now() + lifetime / 2 });
-        return Ok("token 200".to_owned());
-    };
+    if token.as_ref().is_none_or(|token| Instant::now() >= token.renew_at) {
+        return renew(client, credential, token).await;
+    }
+    let bearer = token.as_ref().map_or("", |token| &token.bearer);
     let request = Request::get(orders).header(AUTHORIZATION, format!("Bearer {bearer}")).body(Full::default())?;
     let status = client.send(request).await?.status.as_u16();
     if status == 401 {
         *token = None;
     }
     Ok(format!("orders {status}"))
+}
+
+/// A new token. Where it is refused, the one at hand is used on, as it may still be good.
+async fn renew(client: &Client, credential: &Path, token: &mut Option<Token>) -> Result<String> {
+    let reply = credential::token_request(client, credential).await?;
+    if reply.status.is_success() {
+        let answer: serde_json::Value = serde_json::from_str(&reply.body)?;
+        let bearer = answer["access_token"].as_str().context("no access_token")?.to_owned();
+        let lifetime = Duration::from_secs(answer["expires_in"].as_u64().context("no expires_in")?);
+        *token = Some(Token { bearer, renew_at: Instant::now() + lifetime / 2 });
+    } else if let Some(token) = token {
+        token.renew_at = Instant::now() + RENEW_AGAIN;
+    }
+    Ok(format!("token {}", reply.status.as_u16()))
 }

@@ -118,11 +118,13 @@ impl Suite {
     /// What a person would look at first.
     fn circumstances(&self) -> String {
         let look = |arguments: &[&str]| self.cluster.kubectl(arguments).unwrap_or_else(|error| format!("{error:#}"));
-        let controller = format!("deploy/{RELEASE}-controller");
+        let (controller, hooks) = (format!("deploy/{RELEASE}-controller"), format!("statefulset/{RELEASE}-hooks"));
         [
             look(&["get", "pods,appcredentials,webhooks,webhookcredentials", "-A", "-o", "wide"]),
             look(&["get", "events", "-A", "--field-selector", "type=Warning"]),
             look(&["logs", "-n", SYSTEM, &controller, "--tail", "20"]),
+            look(&["logs", "-n", SYSTEM, &hooks, "--tail", "20"]),
+            look(&["exec", "-n", SYSTEM, &hooks, "--", "snaphook", "deliveries"]),
         ]
         .join("\n")
     }

@@ -47,7 +47,7 @@ pub enum Command {
 /// Commands of the plugin alone: `snaphook` has others of these names.
 #[derive(Subcommand, Debug)]
 pub enum Alone {
-    /// Tell what would hang or be lost if Snaphook were uninstalled
+    /// Stop the controller and remove what resources would hang on without one; or only tell what that is
     Uninstall(uninstall::Args),
 }
 

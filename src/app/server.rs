@@ -139,9 +139,24 @@ fn network(text: &str) -> Result<IpNet, String> {
 /// What kept the server from starting, or ended it.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     logging::init(args.log_format);
+    allow_open_files();
     runtime()?.block_on(async { tokio::spawn(serve(args)).await? })?;
     Ok(ExitCode::SUCCESS)
 }
+
+/// As many as may be asked for. Many container runtimes begin with 1,024, for the sake of programs that use `select`; that is
+/// less than the calls that may be under way.
+#[cfg(target_os = "linux")]
+fn allow_open_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
+        tracing::warn!(%error, "the limit on open files stays");
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn allow_open_files() {}
 
 /// As many workers as this process may use cores; one needs no handing over between threads.
 fn runtime() -> anyhow::Result<Runtime> {

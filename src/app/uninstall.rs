@@ -54,24 +54,35 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
 async fn work(args: Args) -> anyhow::Result<ExitCode> {
     let Args { config: file, deployment, purge, timeout, .. } = args;
     let config = Config::read(&file).with_context(|| file.display().to_string())?;
-    let kubeconfig = super::cluster("uninstall").await?;
-    let realm = config.realm.namespace.clone().unwrap_or_else(|| kubeconfig.default_namespace.clone());
-    let (client, lease_client) = clients(kubeconfig).context("cannot use the cluster's configuration")?;
-    if let Some(name) = &deployment {
-        scale_to_nothing(&client, &realm, name).await.with_context(|| format!("the Deployment {name}"))?;
-    }
     let extent = if purge { Extent::Everything } else { Extent::Finalizers };
-    let lease = config.leader_election.lease_name.clone();
-    let mut candidate =
-        Candidate::new(lease_client, &realm, "snaphook-uninstall".into(), config.leader_election.clone());
-    let remove = Box::pin(uninstall(&client, &realm, &config, extent));
-    let removed = tokio::time::timeout(timeout, candidate.lead_last(remove)).await;
-    let removed = removed
-        .with_context(|| format!("not done after {timeout:?}: does a controller still hold the Lease {lease}?"))?;
-    let Removed { finalizers, records } =
-        removed.with_context(|| format!("another controller took the Lease {lease}"))??;
+    let kubeconfig = super::cluster("uninstall").await?;
+    let Removed { finalizers, records } = remove(kubeconfig, &config, deployment.as_deref(), extent, timeout).await?;
     tracing::info!(finalizers, records, "nothing is left that would hang");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Scales the controller's Deployment to nothing, waits until no controller works, and removes what nobody would remove later.
+pub(crate) async fn remove(
+    kubeconfig: kube::Config,
+    config: &Config,
+    deployment: Option<&str>,
+    extent: Extent,
+    timeout: Duration,
+) -> anyhow::Result<Removed> {
+    let realm = config.realm.namespace.clone().unwrap_or_else(|| kubeconfig.default_namespace.clone());
+    let (client, lease_client) = clients(kubeconfig).context("cannot use the cluster's configuration")?;
+    if let Some(name) = deployment {
+        scale_to_nothing(&client, &realm, name).await.with_context(|| format!("the Deployment {name}"))?;
+    }
+    let lease = &config.leader_election.lease_name;
+    let mut candidate =
+        Candidate::new(lease_client, &realm, "snaphook-uninstall".into(), config.leader_election.clone());
+    let removed =
+        tokio::time::timeout(timeout, candidate.lead_last(Box::pin(uninstall(&client, &realm, config, extent))));
+    let removed = removed
+        .await
+        .with_context(|| format!("not done after {timeout:?}: does a controller still hold the Lease {lease}?"))?;
+    Ok(removed.with_context(|| format!("another controller took the Lease {lease}"))??)
 }
 
 /// A Deployment that is gone is stopped as well.

@@ -48,7 +48,7 @@ pub(super) enum Look<T> {
 }
 
 impl Which {
-    async fn config(&self) -> anyhow::Result<Config> {
+    pub(super) async fn config(&self) -> anyhow::Result<Config> {
         let Self { context, kubeconfig } = self;
         if context.is_none() && kubeconfig.is_none() {
             return crate::app::cluster("kubectl").await;

@@ -1,25 +1,57 @@
-//! `kubectl snaphook uninstall --check`: what would hang or be lost without Snaphook. Nothing is changed.
+//! `kubectl snaphook uninstall`: what would hang or be lost without Snaphook, and, unless only that was asked for, the way out: the
+//! controller is stopped, and what nobody would remove later is removed.
 
-use std::{fmt::Write as _, process::ExitCode};
+use std::{fmt::Write as _, process::ExitCode, time::Duration};
 
-use anyhow::Context as _;
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use anyhow::{Context as _, bail};
+use k8s_openapi::{
+    api::{apps::v1::Deployment, core::v1::ConfigMap},
+    apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
+};
 use kube::{Api, Client, ResourceExt as _, api::ListParams};
 use serde::Serialize;
 
-use super::{cluster::Which, output::Output};
+use super::{
+    USAGE,
+    cluster::Which,
+    confirm::{self, Consent},
+    exec::SERVER_NAMESPACE,
+    output::Output,
+};
 use crate::{
-    controller::apply::FINALIZER,
+    app::uninstall::remove,
+    config::Config,
+    controller::{
+        apply::FINALIZER,
+        uninstall::{Extent, Removed},
+    },
     crd::{AppCredential, DeletionPolicy, Kind, Report as _, Webhook, WebhookCredential},
 };
+
+/// The controller, as the chart labels it.
+const CONTROLLER: &str = "app.kubernetes.io/name=snaphook,app.kubernetes.io/component=controller";
+/// Its configuration: a volume of its Pods, and a key in the `ConfigMap` there.
+const CONFIG: (&str, &str) = ("config", "config.yaml");
 
 /// Arguments of `kubectl snaphook uninstall`.
 #[derive(clap::Args, Debug)]
 #[command(after_help = super::EXIT_CODES)]
 pub struct Args {
     /// Only look
-    #[arg(long, required = true)]
+    #[arg(long, conflicts_with_all = ["purge", "yes"])]
     check: bool,
+    /// Remove records, signing keys and routes as well: for when the CRDs are deleted, and all resources with them
+    #[arg(long)]
+    purge: bool,
+    /// Do not ask
+    #[arg(short, long)]
+    yes: bool,
+    /// How long to wait for the controller to end
+    #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = crate::app::server::duration)]
+    timeout: Duration,
+    /// Where the controller runs
+    #[arg(long, value_name = "NAMESPACE", default_value = SERVER_NAMESPACE)]
+    server_namespace: String,
     #[command(flatten)]
     which: Which,
     /// How to show it
@@ -51,17 +83,100 @@ struct Named {
 }
 
 pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let Args { check: _, which, output } = args;
-    let client = which.client().await?;
-    let mut outlook = Outlook::default();
-    definitions(&client, &mut outlook).await?;
-    if !(outlook.kept_definitions.is_empty() && outlook.other_definitions.is_empty()) {
-        add::<AppCredential>(&client, &mut outlook, |credential| credential.spec.deletion_policy).await?;
-        add::<Webhook>(&client, &mut outlook, |webhook| webhook.spec.deletion_policy).await?;
-        add::<WebhookCredential>(&client, &mut outlook, |_| None).await?;
+    let client = args.which.client().await?;
+    let outlook = Outlook::of(&client).await?;
+    if args.check {
+        let lost = !outlook.would_be_lost.is_empty() && !outlook.other_definitions.is_empty();
+        return args.output.show(&outlook, &text(&outlook), outlook.would_hang.is_empty() && !lost);
     }
-    let lost = !outlook.would_be_lost.is_empty() && !outlook.other_definitions.is_empty();
-    output.show(&outlook, &text(&outlook), outlook.would_hang.is_empty() && !lost)
+    let controller = Controller::find(&client, &args.server_namespace).await?;
+    eprint!("{}", crate::app::terminal::lines(text(&outlook).as_bytes()));
+    match confirm::ask(&controller.question(args.purge), args.yes)? {
+        Consent::Given => {}
+        Consent::Refused => return Ok(ExitCode::FAILURE),
+        Consent::NobodyToAsk => return Ok(ExitCode::from(USAGE)),
+    }
+    let extent = if args.purge { Extent::Everything } else { Extent::Finalizers };
+    let cluster = args.which.config().await?;
+    let Removed { finalizers, records } =
+        remove(cluster, &controller.config, Some(&controller.deployment), extent, args.timeout).await?;
+    let done = Done { finalizers, records };
+    let said = format!(
+        "The controller is stopped. {finalizers} finalizers and {records} records were removed: nothing is left that would hang.\n\
+         What is left to do: helm uninstall --no-hooks, or delete what was applied.\n"
+    );
+    args.output.show(&done, &said, true)
+}
+
+/// What was removed.
+#[derive(Serialize)]
+struct Done {
+    finalizers: usize,
+    records: usize,
+}
+
+/// The controller of an installation.
+struct Controller {
+    namespace: String,
+    deployment: String,
+    config: Config,
+}
+
+impl Controller {
+    /// With the configuration that its Pods have.
+    async fn find(client: &Client, namespace: &str) -> anyhow::Result<Self> {
+        let api: Api<Deployment> = Api::namespaced(client.clone(), namespace);
+        let found = api.list(&ListParams::default().labels(CONTROLLER)).await;
+        let found = found.with_context(|| format!("Deployments in namespace {namespace} cannot be listed"))?.items;
+        let [deployment] = &found[..] else {
+            bail!(
+                "{} Deployments in namespace {namespace} have the labels {CONTROLLER}: --server-namespace names another namespace; \
+                 a controller that the chart did not install is stopped by hand, and then: snaphook uninstall --config FILE",
+                found.len()
+            )
+        };
+        let deployment_name = deployment.name_any();
+        let name = config_map(deployment)
+            .with_context(|| format!("the Deployment {deployment_name} has no volume {} with a ConfigMap", CONFIG.0))?;
+        let maps: Api<ConfigMap> = Api::namespaced(client.clone(), namespace);
+        let map = maps.get(name).await.with_context(|| format!("the ConfigMap {name}"))?;
+        let yaml = map.data.as_ref().and_then(|data| data.get(CONFIG.1));
+        let yaml = yaml.with_context(|| format!("the ConfigMap {name} has no key {}", CONFIG.1))?;
+        let mut config = Config::parse(yaml).with_context(|| format!("the ConfigMap {name}"))?;
+        // As its Pods understand it: theirs is the namespace.
+        config.realm.namespace.get_or_insert_with(|| namespace.to_owned());
+        Ok(Self { namespace: namespace.to_owned(), deployment: deployment_name, config })
+    }
+
+    fn question(&self, purge: bool) -> String {
+        let Self { namespace, deployment, .. } = self;
+        let more = if purge {
+            "remove the finalizer of every resource, every record, the signing keys and the routes? \
+             All tokens and URLs end with that, for good"
+        } else {
+            "remove the finalizer of every resource? Secrets, records and keys stay, and servers go on"
+        };
+        format!("Stop the controller {deployment} in namespace {namespace}, and {more}.")
+    }
+}
+
+fn config_map(deployment: &Deployment) -> Option<&str> {
+    let pod = deployment.spec.as_ref()?.template.spec.as_ref()?;
+    let volume = pod.volumes.iter().flatten().find(|volume| volume.name == CONFIG.0)?;
+    Some(&volume.config_map.as_ref()?.name)
+}
+
+impl Outlook {
+    async fn of(client: &Client) -> anyhow::Result<Self> {
+        let mut outlook = Self::default();
+        definitions(client, &mut outlook).await?;
+        if !(outlook.kept_definitions.is_empty() && outlook.other_definitions.is_empty()) {
+            add::<AppCredential>(client, &mut outlook, |credential| credential.spec.deletion_policy).await?;
+            add::<Webhook>(client, &mut outlook, |webhook| webhook.spec.deletion_policy).await?;
+            add::<WebhookCredential>(client, &mut outlook, |_| None).await?;
+        }
+        Ok(outlook)
+    }
 }
 
 async fn definitions(client: &Client, outlook: &mut Outlook) -> anyhow::Result<()> {

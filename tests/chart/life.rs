@@ -73,6 +73,22 @@ async fn a_release_is_installed_upgraded_rolled_back_and_uninstalled_and_the_crd
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn where_no_hook_ran_a_person_does_the_same_and_nothing_hangs() {
+    let cp = ControlPlane::start().await.unwrap();
+    let release = Release::new(&cp, "snaphook-here");
+    release.helm("install", "{}");
+    let team = Team::new(&cp, "team").await;
+    let controller = release.controller().await;
+    team.apply(&[("AppCredential", "app", "{}")]).await;
+    team.ready(&["appcredential/app"]).await;
+    let said = release.run_plugin(&controller).await;
+    assert!(said.contains("1 would hang") && said.contains(" 1 finalizers and 0 records were removed"), "{said}");
+    release.uninstall();
+    team.kubectl(&["delete", "appcredential/app", "--timeout=60s"]).await;
+    cp.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_rendered_can_be_applied_and_applying_it_again_changes_nothing() {
     let cp = ControlPlane::start().await.unwrap();
     let release = Release::new(&cp, "gitops");

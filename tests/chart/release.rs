@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs,
+    os::unix::fs::symlink,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -135,16 +136,33 @@ impl<'a> Release<'a> {
         let arguments = job["spec"]["template"]["spec"]["containers"][0]["args"].as_array().unwrap().iter();
         let arguments: Vec<_> =
             arguments.map(|it| it.as_str().unwrap()).filter(|it| !it.starts_with("--config")).collect();
+        let job = self.command(&arguments).await;
+        self.ends_after(&job, controller).await;
+    }
+
+    /// `kubectl snaphook uninstall`, which is for where no hook ran. What it printed.
+    pub(crate) async fn run_plugin(&self, controller: &Supervised) -> String {
+        let plugin = self.directory.join("kubectl-snaphook");
+        symlink(env!("CARGO_BIN_EXE_snaphook"), &plugin).unwrap();
+        let mut command = Command::new(plugin);
+        command.env("KUBECONFIG", self.cp.kubeconfig());
+        command.args(["uninstall", "--yes", "--server-namespace", &self.namespace]);
+        self.ends_after(&command, controller).await
+    }
+
+    /// Runs a command that scales the controller to nothing and waits for it, which a kubelet would end then.
+    async fn ends_after(&self, command: &Command, controller: &Supervised) -> String {
         let log = self.cp.directory("uninstall").unwrap().join("log");
-        let job = Supervised::spawn(&self.command(&arguments).await, log).unwrap();
+        let process = Supervised::spawn(command, log).unwrap();
         eventually("the controller is scaled to nothing", async || {
             self.get(&["deployment", "snaphook-controller"]).await["spec"]["replicas"] == 0
         })
         .await;
         controller.signal("TERM").unwrap();
         assert!(controller.wait(SOON).await.unwrap().success());
-        let exit = job.wait(SOON).await.unwrap();
-        assert!(exit.success(), "{exit}: {}", job.log());
+        let exit = process.wait(SOON).await.unwrap();
+        assert!(exit.success(), "{exit}: {}", process.log());
+        process.log()
     }
 }
 

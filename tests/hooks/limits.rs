@@ -161,6 +161,18 @@ fn a_disk_that_is_full_refuses_and_loses_nothing() {
     assert!(lost.is_empty(), "{lost:?} of {stored:?}");
 }
 
+/// Container runtimes begin with little and allow more.
+#[test]
+fn more_connections_are_open_than_the_limit_on_files_began_with() {
+    let hooks = Hooks::start_after("ulimit -Sn 64");
+    hooks.endpoint(&endpoint("raw", "http://127.0.0.1:9/"));
+    let mut senders: Vec<_> = (0..100).map(|_| Connection::open(hooks.server().public)).collect();
+    for sender in &mut senders {
+        sender.write(format!("POST {} HTTP/1.1\r\nHost: test\r\nContent-Length: 0\r\n\r\n", path("raw")).as_bytes());
+        assert_eq!(sender.response("POST").status, 200);
+    }
+}
+
 #[test]
 fn a_server_that_ends_refuses_or_keeps_what_it_takes() {
     let (mut hooks, receiver) = (Hooks::start(), Receiver::answering(OK));

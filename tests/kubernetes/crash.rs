@@ -22,7 +22,10 @@ use snaphook::controller::steps::Steps;
 use tokio::{sync::OnceCell, time::timeout};
 
 use self::end::EndState;
-use crate::harness::{Controller, Proxy, SOON, Side, Tenant};
+use crate::{
+    harness::{Controller, Proxy, SOON, Side, Tenant},
+    routes::config,
+};
 
 /// So many at a time, to keep two cores busy.
 const AT_ONCE: usize = 4;
@@ -82,7 +85,7 @@ async fn run<S: Scenario>(scenario: S, cut: Option<(usize, Side)>) -> Outcome {
     t.apply("{kind: Secret, metadata: {name: foreign}, stringData: {client-secret: theirs}}").await;
     let foreign = t.secret("foreign").await;
     let proxy = Proxy::start(&t.plane).await;
-    let config = t.config("leaderElection: {enabled: false}\nconcurrency: 1");
+    let config = config(&t, "concurrency: 1");
     let first = Controller::start(&t.plane, &proxy.kubeconfig, &config);
     let before = scenario.prepare(&t).await;
     let (n, side) = cut.unwrap_or((usize::MAX, Side::Before));

@@ -34,7 +34,7 @@ fn webhook(name: &str, route: &Value) -> String {
 }
 
 /// The configuration of a controller for one namespace, whose hooks are behind a Service.
-fn config(t: &Tenant<'_>, more: &str) -> String {
+pub(crate) fn config(t: &Tenant<'_>, more: &str) -> String {
     let (realm, namespace) = (&t.realm, &t.namespace);
     format!(
         "realm: {{issuer: 'https://auth.example.com', internalUrl: 'http://snaphook.test', hooksUrl: 'https://hooks.example.com', namespace: {realm}, service: {{name: hooks, port: 8080}}}}\n\
@@ -77,7 +77,7 @@ impl Tenant<'_> {
     }
 
     /// The name of a Webhook's route.
-    fn route_name(&self, name: &str) -> String {
+    pub(crate) fn route_name(&self, name: &str) -> String {
         self.of::<Webhook>().record_name(name)
     }
 
@@ -123,7 +123,7 @@ fn spec_of(ingress: &Ingress) -> Value {
 }
 
 /// Paths of an Ingress.
-fn paths_of(ingress: &Ingress) -> Vec<String> {
+pub(crate) fn paths_of(ingress: &Ingress) -> Vec<String> {
     let spec = spec_of(ingress);
     let paths = spec["rules"][0]["http"]["paths"].as_array().unwrap().clone();
     paths.iter().map(|path| path["path"].as_str().unwrap().to_owned()).collect()

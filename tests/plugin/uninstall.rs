@@ -1,6 +1,6 @@
-//! `uninstall --check`: what would hang or be lost.
+//! `uninstall --check`: what would hang or be lost. That something is done is shown with the chart.
 
-use crate::site::{NO, Site, USAGE};
+use crate::site::{FAILED, NO, Site, USAGE};
 
 #[tokio::test]
 async fn what_would_hang_and_what_would_be_lost_is_listed() {
@@ -20,5 +20,7 @@ async fn what_would_hang_and_what_would_be_lost_is_listed() {
     assert_eq!(json["otherDefinitions"].as_array().unwrap().len(), 3);
     let text = site.snaphook_with(&["uninstall", "--check"], &[]).ended(NO);
     assert!(text.contains(&format!("  Secret {}/lost-credential\n", site.namespace)), "{text}");
-    site.snaphook_with(&["uninstall"], &[]).ended(USAGE);
+    site.snaphook_with(&["uninstall", "--check", "--purge"], &[]).ended(USAGE);
+    let nowhere = site.snaphook_with(&["uninstall", "--yes"], &[]).ended(FAILED);
+    assert!(nowhere.contains("0 Deployments in namespace snaphook-system"), "{nowhere}");
 }

@@ -17,7 +17,10 @@ use self::WebhookScenario::{
     Create, Deactivate, Delete, Edit, Recreate, RecreateRetained, RotateSecrets, RotateUrl, SecretDeleted,
 };
 use super::{NAME, Scenario, is_in_use, sweep};
-use crate::harness::{Tenant, until, value};
+use crate::{
+    harness::{Tenant, until, value},
+    routes::paths_of,
+};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum WebhookScenario {
@@ -122,6 +125,11 @@ fn lives<V: Version>(versions: &[V], of: impl Fn(&V) -> &Confidential, value: &s
 /// The id in a URL.
 fn id(url: &str) -> String {
     url.rsplit_once("/hooks/").map(|(_, id)| id.to_owned()).unwrap_or_default()
+}
+
+/// The paths of its route, if it has one.
+async fn routed(t: &Tenant<'_>) -> Option<Vec<String>> {
+    t.ingresses().get_opt(&t.route_name(NAME)).await.unwrap().map(|it| paths_of(&it))
 }
 
 impl WebhookScenario {
@@ -232,15 +240,17 @@ impl Scenario for WebhookScenario {
         // In this order: nothing may be newer than the record that it is compared with.
         let status = t.of::<Webhook>().api().get_opt(NAME).await.unwrap().and_then(|it| it.status).unwrap_or_default();
         let Some(secret) = t.secrets().get_opt(SECRET).await.unwrap() else { return };
+        let routed = routed(t).await.unwrap_or_default();
         let record = t.of::<Webhook>().record(NAME).await;
         let holds = |what: &dyn Fn(&EndpointRecord) -> bool| record.as_ref().is_some_and(what);
         let accepted = holds(&|record| Held::of(&secret).is_accepted_by(record));
         let reported = [&status.url, &status.internal_url].into_iter().flatten();
-        let known = reported.map(|url| id(url)).all(|url| holds(&|record| lives(&record.urls, |it| &it.id, &url)));
+        let mut urls = reported.chain(&routed).map(|url| id(url));
+        let known = urls.all(|url| holds(&|record| lives(&record.urls, |it| &it.id, &url)));
         let stopped = status.state != Some(EndpointState::Inactive) || holds(&|record| !record.active);
         if !(accepted && known && stopped) && is_in_use::<Self>(t, &secret).await {
             assert!(accepted, "an app holds a URL or a secret that the record refuses");
-            assert!(known, "a URL is reported that the record does not know");
+            assert!(known, "a URL is reported or routed that the record does not know");
             assert!(stopped, "it is reported as inactive, and is not");
         }
     }
@@ -255,7 +265,12 @@ impl Scenario for WebhookScenario {
         facts.insert("former URL, secret end", format!("{:?}", (urls.is_some(), secrets.is_some())));
         let (urls, secrets) = (status.url_rotated_at, status.secret_rotated_at);
         facts.insert("URL, secret were rotated", format!("{:?}", (urls.is_some(), secrets.is_some())));
+        let routed = routed(t).await;
+        facts.insert("number of routed URLs", format!("{:?}", routed.as_ref().map(Vec::len)));
         let Some(record) = t.of::<Webhook>().record(NAME).await else { return facts };
+        let urls = record.urls.iter().rev().map(|it| it.id.expose());
+        let ids = routed.iter().flatten().map(|path| id(path));
+        facts.insert("what is routed is the record's", ids.eq(urls).to_string());
         facts.insert("record is of this resource", (Some(&record.source.uid) == uid.as_ref()).to_string());
         facts.insert(
             "active, handler, target",

@@ -28,7 +28,8 @@ pub use tls::{Tls, TlsError};
 
 /// Shorter than most receivers keep a connection, so that they seldom close one that is just being used.
 const IDLE: Duration = Duration::from_secs(15);
-const MAX_IDLE_PER_RECEIVER: usize = 4;
+/// As many as one may be called at once: fewer would be closed after a call, and opened again for the next.
+const MAX_IDLE_PER_RECEIVER: usize = 100;
 /// Longer headers of an answer, and more of them, are no answer.
 const MAX_HEAD: usize = 64 * 1024;
 const MAX_HEADERS: usize = 100;

@@ -48,6 +48,8 @@ use crate::{
 const MAX_CALLS: usize = 1024;
 /// Settlements that go to the queue together.
 const MAX_SETTLEMENTS: usize = 256;
+/// The longest that one of them waits for others.
+const GATHER: Duration = Duration::from_millis(2);
 /// How often endpoints that changed or went are looked for.
 const TICK: Duration = Duration::from_millis(250);
 /// How long to leave a queue alone that is not available.
@@ -80,6 +82,8 @@ struct State {
     calls: FuturesUnordered<BoxFuture<'static, Called>>,
     fetches: FuturesUnordered<BoxFuture<'static, Fetched>>,
     settlements: Vec<Called>,
+    /// When the first of them came.
+    first_settlement: Option<Instant>,
     settling: Option<BoxFuture<'static, Result<(), Unavailable>>>,
     /// Of what is being settled, what is held, and the records that it is held for.
     holds: Vec<(EndpointRef, Seen)>,
@@ -240,11 +244,16 @@ impl Worker {
         .boxed()
     }
 
-    /// Gives the queue what has ended, unless it is busy with the last lot.
+    /// Gives the queue what has ended, unless it is busy with the last lot, or as many may come along: a lot has one sync.
     fn hand_over(&self, state: &mut State) {
         if state.settling.is_some() || state.settlements.is_empty() {
             return;
         }
+        let few = state.settlements.len() < state.calls.len().min(MAX_SETTLEMENTS);
+        if few && state.first_settlement.is_some_and(|first| first.elapsed() < GATHER) {
+            return;
+        }
+        state.first_settlement = None;
         let count = state.settlements.len().min(MAX_SETTLEMENTS);
         let (mut settlements, mut dead_letters) = (Vec::with_capacity(count), Vec::with_capacity(count));
         for Called { endpoint, settlement, late: _, records, dead } in state.settlements.drain(..count) {
@@ -288,14 +297,15 @@ impl Worker {
 impl State {
     /// What happens next. Where nothing is under way, nothing does.
     async fn next(&mut self) -> Event {
-        let Self { calls, fetches, settling, timers, .. } = self;
+        let Self { calls, fetches, settling, timers, first_settlement, .. } = self;
+        let gathered = first_settlement.filter(|_| settling.is_none()).map(|first| first + GATHER);
         let settled = async {
             match settling {
                 Some(under_way) => under_way.await,
                 None => pending().await,
             }
         };
-        let timer = timers.peek().map(|Reverse((at, _))| *at);
+        let timer = timers.peek().map(|Reverse((at, _))| *at).into_iter().chain(gathered).min();
         let timer = async {
             match timer {
                 Some(at) => sleep_until(at.into()).await,
@@ -332,6 +342,7 @@ impl State {
     fn called(&mut self, called: Called) {
         let (endpoint, late) = (called.endpoint.clone(), called.late);
         self.settlements.push(called);
+        self.first_settlement.get_or_insert_with(Instant::now);
         if let Some(lane) = self.lanes.get_mut(&endpoint) {
             lane.ended(late);
         }

@@ -14,7 +14,7 @@ use jiff::{SignedDuration, Timestamp};
 
 /// By what a post and its repeats are known: the provider's delivery id and the body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Key([u8; 32]);
+pub struct Key([u64; 4]); // numbers, as those compare faster than bytes
 
 impl Key {
     /// From the provider's delivery id, of any length, and the [`body_hash`] of what it is the id of. The id alone would not do:
@@ -23,7 +23,9 @@ impl Key {
     pub fn new(delivery_id: &str, body_hash: &[u8; 32]) -> Self {
         // The hash has a fixed length, so no other id and body make the same bytes.
         let bytes = [body_hash.as_slice(), delivery_id.as_bytes()].concat();
-        Self(sha256(&bytes))
+        let hash = sha256(&bytes);
+        let (numbers, _) = hash.as_chunks();
+        Self(std::array::from_fn(|index| u64::from_be_bytes(numbers[index])))
     }
 }
 
@@ -93,6 +95,12 @@ enum State<M> {
     Stored(M),
 }
 
+impl<M> Entry<M> {
+    fn is_of(&self, claim: u64) -> bool {
+        matches!(self.state, State::Pending { serial } if serial == claim)
+    }
+}
+
 /// What a claim brings.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Claim<M> {
@@ -141,8 +149,12 @@ impl<M: Clone> Dedupe<M> {
 
     /// The post is stored, durably, as this message.
     pub fn commit(&mut self, ticket: Ticket, message: M, now: Timestamp) {
-        let Ticket { endpoint, key, serial: _ } = ticket;
-        self.insert(&endpoint, key, Entry { at: now, state: State::Stored(message) });
+        let Ticket { endpoint, key, serial } = ticket;
+        let claimed = self.endpoints.get_mut(&endpoint).and_then(|seen| seen.entries.get_mut(&key));
+        match claimed.filter(|entry| entry.is_of(serial)) {
+            Some(entry) => entry.state = State::Stored(message),
+            None => self.insert(&endpoint, key, Entry { at: now, state: State::Stored(message) }),
+        }
     }
 
     /// The post is not stored: the next one with this key may try.
@@ -150,8 +162,7 @@ impl<M: Clone> Dedupe<M> {
         let Ticket { endpoint, key, serial } = ticket;
         self.within(&endpoint, |seen| {
             // It may be another's by now, or even stored.
-            let is_own = |entry: &Entry<M>| matches!(entry.state, State::Pending { serial: own } if own == serial);
-            if seen.entries.get(&key).is_some_and(is_own) {
+            if seen.entries.get(&key).is_some_and(|entry| entry.is_of(serial)) {
                 seen.remove(&key);
             }
         });

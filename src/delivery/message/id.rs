@@ -5,6 +5,7 @@ use std::fmt;
 use jiff::Timestamp;
 
 const PREFIX: &str = "msg_";
+const DIGITS: &[u8; 16] = b"0123456789abcdef";
 const TIME: usize = 6;
 const RANDOM: usize = 16;
 const LENGTH: usize = TIME + RANDOM;
@@ -57,8 +58,12 @@ fn digit(character: u8) -> Option<u8> {
 
 impl fmt::Display for MessageId {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = [0; 2 * LENGTH];
+        for (pair, byte) in text.chunks_exact_mut(2).zip(self.0) {
+            pair.copy_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 0xf)]]);
+        }
         formatter.write_str(PREFIX)?;
-        self.0.iter().try_for_each(|byte| write!(formatter, "{byte:02x}"))
+        formatter.write_str(str::from_utf8(&text).map_err(|_| fmt::Error)?)
     }
 }
 

@@ -3,8 +3,9 @@
 
 use std::{
     mem,
-    sync::mpsc::{Receiver, RecvTimeoutError},
-    time::{Duration, Instant},
+    sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError},
+    thread,
+    time::Duration,
 };
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
@@ -17,6 +18,8 @@ const MOST_JOBS: usize = 1_024;
 const MOST_BYTES: usize = 8 << 20;
 /// The longest that a commit is put off.
 const LONGEST_WINDOW: Duration = Duration::from_millis(2);
+/// A commit is put off by so many pauses at most.
+const PAUSES: u32 = 8;
 
 /// Tells the one who waits, after the commit. Dropped instead, it tells that there was none.
 pub(super) type Reply = Box<dyn FnOnce() + Send>;
@@ -45,20 +48,14 @@ pub(super) enum Command {
 pub(super) struct Pace {
     /// As many as may come at once: those who were just answered, and those who came meanwhile.
     expected: usize,
-    /// In all.
-    window: Duration,
-    /// For each next one.
-    gap: Duration,
+    /// Until the next look at who has come. To be woken by each would cost more than a commit less saves.
+    pause: Duration,
 }
 
 impl Pace {
     /// After a commit that took so long, which `answered` jobs waited for and during which `arrived` came.
     pub(super) fn after(commit: Duration, answered: usize, arrived: usize) -> Self {
-        Self {
-            expected: answered + arrived,
-            window: (commit / 4).min(LONGEST_WINDOW),
-            gap: (commit / 10).min(LONGEST_WINDOW),
-        }
+        Self { expected: answered + arrived, pause: commit.min(LONGEST_WINDOW) / PAUSES }
     }
 }
 
@@ -106,23 +103,29 @@ impl Inbox {
 
     /// Takes in what is there.
     pub(super) fn drain(&mut self) {
-        while !self.is_full()
-            && let Ok(command) = self.commands.try_recv()
-        {
-            self.take_in(command);
+        while !self.is_full() {
+            match self.commands.try_recv() {
+                Ok(command) => self.take_in(command),
+                Err(TryRecvError::Disconnected) => return self.ended = true,
+                Err(TryRecvError::Empty) => return,
+            }
         }
     }
 
     /// Lets those in who come at that pace.
     pub(super) fn gather(&mut self, pace: Pace) {
         self.drain();
-        let end = Instant::now() + pace.window;
-        while self.jobs.len() < pace.expected && !self.is_full() && !self.is_ending() {
-            let left = end.saturating_duration_since(Instant::now()).min(pace.gap);
-            if left.is_zero() || !self.wait(left) {
+        for pause in 0..PAUSES {
+            let before = self.jobs.len();
+            if before >= pace.expected || pace.pause.is_zero() || self.is_full() || self.is_ending() {
                 return;
             }
+            thread::sleep(pace.pause);
             self.drain();
+            // Those who were just answered need a moment to come again.
+            if pause >= PAUSES / 2 && self.jobs.len() == before {
+                return;
+            }
         }
     }
 
@@ -168,7 +171,7 @@ mod tests {
             (0..2).for_each(|_| sender.send(job(1)).unwrap());
             sender
         });
-        inbox.gather(Pace { expected: 3, window: SECOND * 60, gap: SECOND * 60 });
+        inbox.gather(Pace { expected: 3, pause: SECOND });
         assert_eq!(inbox.take().len(), 3);
         drop(late.join().unwrap());
     }
@@ -178,17 +181,17 @@ mod tests {
         let (sender, receiver) = mpsc::channel();
         let mut inbox = Inbox::new(receiver);
         sender.send(job(1)).unwrap();
-        inbox.gather(Pace { expected: 1, window: SECOND * 3_600, gap: SECOND * 3_600 });
-        inbox.gather(Pace { expected: 9, window: Duration::ZERO, gap: SECOND });
-        inbox.gather(Pace { expected: 9, window: SECOND * 3_600, gap: Duration::from_micros(1) });
+        inbox.gather(Pace { expected: 1, pause: SECOND * 3_600 });
+        inbox.gather(Pace { expected: 9, pause: Duration::ZERO });
+        inbox.gather(Pace { expected: 9, pause: Duration::from_micros(1) });
         assert_eq!(inbox.take().len(), 1);
     }
 
     #[test]
     fn a_commit_is_put_off_by_a_part_of_what_it_takes() {
-        let pace = Pace::after(Duration::from_millis(4), 3, 4);
-        assert_eq!(pace, Pace { expected: 7, window: Duration::from_millis(1), gap: Duration::from_micros(400) });
-        assert_eq!(Pace::after(SECOND, 1, 0).window, LONGEST_WINDOW);
+        let pace = Pace::after(SECOND, 3, 4);
+        assert_eq!(pace, Pace { expected: 7, pause: Duration::from_micros(250) });
+        assert_eq!(Pace::after(Duration::from_millis(1), 3, 4).pause, Duration::from_micros(125));
     }
 
     #[test]
@@ -211,7 +214,7 @@ mod tests {
         let mut inbox = Inbox::new(receiver);
         sender.send(job(1)).unwrap();
         drop(sender);
-        inbox.gather(Pace { expected: 9, window: SECOND * 3_600, gap: SECOND * 3_600 });
+        inbox.gather(Pace { expected: 9, pause: SECOND * 3_600 });
         assert!(inbox.is_ending() && !inbox.is_over());
         inbox.take();
         assert!(inbox.is_over());

@@ -254,7 +254,7 @@ fn lock(duplicates: &Mutex<Duplicates>) -> MutexGuard<'_, Duplicates> {
 }
 
 fn new_id(now: Timestamp) -> MessageId {
-    MessageId::new(now, crate::random::bytes())
+    MessageId::new(now, rand::random()) // unique, and no secret
 }
 
 /// Where an event starts in the queue. None: the filter drops it.

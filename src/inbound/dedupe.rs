@@ -95,12 +95,6 @@ enum State<M> {
     Stored(M),
 }
 
-impl<M> Entry<M> {
-    fn is_of(&self, claim: u64) -> bool {
-        matches!(self.state, State::Pending { serial } if serial == claim)
-    }
-}
-
 /// What a claim brings.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Claim<M> {
@@ -149,12 +143,8 @@ impl<M: Clone> Dedupe<M> {
 
     /// The post is stored, durably, as this message.
     pub fn commit(&mut self, ticket: Ticket, message: M, now: Timestamp) {
-        let Ticket { endpoint, key, serial } = ticket;
-        let claimed = self.endpoints.get_mut(&endpoint).and_then(|seen| seen.entries.get_mut(&key));
-        match claimed.filter(|entry| entry.is_of(serial)) {
-            Some(entry) => entry.state = State::Stored(message),
-            None => self.insert(&endpoint, key, Entry { at: now, state: State::Stored(message) }),
-        }
+        let Ticket { endpoint, key, serial: _ } = ticket;
+        self.insert(&endpoint, key, Entry { at: now, state: State::Stored(message) });
     }
 
     /// The post is not stored: the next one with this key may try.
@@ -162,7 +152,8 @@ impl<M: Clone> Dedupe<M> {
         let Ticket { endpoint, key, serial } = ticket;
         self.within(&endpoint, |seen| {
             // It may be another's by now, or even stored.
-            if seen.entries.get(&key).is_some_and(|entry| entry.is_of(serial)) {
+            let is_own = |entry: &Entry<M>| matches!(entry.state, State::Pending { serial: own } if own == serial);
+            if seen.entries.get(&key).is_some_and(is_own) {
                 seen.remove(&key);
             }
         });

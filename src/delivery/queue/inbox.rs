@@ -171,7 +171,7 @@ mod tests {
             (0..2).for_each(|_| sender.send(job(1)).unwrap());
             sender
         });
-        inbox.gather(Pace { expected: 3, pause: SECOND });
+        inbox.gather(Pace { expected: 3, pause: Duration::from_millis(50) });
         assert_eq!(inbox.take().len(), 3);
         drop(late.join().unwrap());
     }

@@ -105,7 +105,10 @@ impl Installation {
         let mut command = self.command();
         command.args(["controller", "--probes-listen", "127.0.0.1:0", "--config"]);
         command.arg(self.directory.join("config.yaml"));
-        Supervised::spawn(&command, self.directory.join("controller.log"))
+        let log = self.directory.join("controller.log");
+        // The one before had another address.
+        let _ = std::fs::remove_file(&log);
+        Supervised::spawn(&command, log)
     }
 
     /// A server of the shared realm, and where it listens.

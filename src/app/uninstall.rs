@@ -77,10 +77,9 @@ pub(crate) async fn remove(
     let lease = &config.leader_election.lease_name;
     let mut candidate =
         Candidate::new(lease_client, &realm, "snaphook-uninstall".into(), config.leader_election.clone());
-    let removed =
-        tokio::time::timeout(timeout, candidate.lead_last(Box::pin(uninstall(&client, &realm, config, extent))));
+    let work = Box::pin(uninstall(&client, &realm, config, extent));
+    let removed = tokio::time::timeout(timeout, candidate.lead_last(work)).await;
     let removed = removed
-        .await
         .with_context(|| format!("not done after {timeout:?}: does a controller still hold the Lease {lease}?"))?;
     Ok(removed.with_context(|| format!("another controller took the Lease {lease}"))??)
 }

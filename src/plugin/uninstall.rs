@@ -83,7 +83,8 @@ struct Named {
 }
 
 pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let client = args.which.client().await?;
+    let cluster = args.which.config().await?;
+    let client = Client::try_from(cluster.clone()).context("the cluster's configuration cannot be used")?;
     let outlook = Outlook::of(&client).await?;
     if args.check {
         let lost = !outlook.would_be_lost.is_empty() && !outlook.other_definitions.is_empty();
@@ -97,7 +98,6 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         Consent::NobodyToAsk => return Ok(ExitCode::from(USAGE)),
     }
     let extent = if args.purge { Extent::Everything } else { Extent::Finalizers };
-    let cluster = args.which.config().await?;
     let Removed { finalizers, records } =
         remove(cluster, &controller.config, Some(&controller.deployment), extent, args.timeout).await?;
     let done = Done { finalizers, records };

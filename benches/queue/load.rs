@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use snaphook::{
     delivery::{
         message::{Content, DuplicateKey, EndpointRef, Entry, Header, MessageId, NewMessage},
-        queue::{Arrival, Embedded, Queue as _},
+        queue::{Arrival, Embedded, Queue as _, Stored},
     },
     record::endpoint::Limits,
 };
@@ -47,7 +47,8 @@ pub(crate) fn message(number: u64) -> NewMessage {
 }
 
 pub(crate) fn arrival(number: u64, messages: impl IntoIterator<Item = NewMessage>) -> Arrival {
-    Arrival { endpoint: endpoint(number), limits: Limits::default(), messages: messages.into_iter().collect() }
+    let (endpoint, limits, messages) = (endpoint(number), Limits::default(), messages.into_iter().collect());
+    Arrival { endpoint, limits, messages, stored: Stored::default() }
 }
 
 /// What callers saw.

@@ -2,7 +2,7 @@
 
 use hyper::{
     HeaderMap,
-    header::{CONNECTION, HeaderValue},
+    header::{CONNECTION, HeaderName, HeaderValue},
 };
 
 use super::inject::{folded, reserved};
@@ -10,19 +10,13 @@ use super::inject::{folded, reserved};
 /// The sender's headers without those for this hop alone (RFC 9110, section 7.6.1), those about the way here, and those that say how
 /// long the body is and for whom. For messages that are to be stored: the sender's credentials are gone by then, as the handler drops
 /// them.
-#[must_use]
-pub fn passed_on(sender: &HeaderMap) -> HeaderMap {
+pub fn passed_on(sender: &HeaderMap) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
     let connection = sender.get_all(CONNECTION).iter().filter_map(|value| HeaderValue::to_str(value).ok());
     let named: Vec<_> = connection.flat_map(|value| value.split(',')).map(|name| folded(name.trim())).collect();
-    let goes_on = |name: &str| {
-        let name = folded(name);
+    sender.iter().filter(move |(name, _)| {
+        let name = folded(name.as_str());
         !is_of_this_hop(&name) && !named.contains(&name)
-    };
-    sender
-        .iter()
-        .filter(|(name, _)| goes_on(name.as_str()))
-        .map(|(name, value)| (name.clone(), value.clone()))
-        .collect()
+    })
 }
 
 /// What users may not set either, but for what describes the body itself.
@@ -36,8 +30,6 @@ fn is_of_this_hop(folded: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use hyper::header::HeaderName;
-
     use super::*;
 
     fn passed(headers: &[(&str, &str)]) -> Vec<String> {
@@ -45,8 +37,7 @@ mod tests {
         for (name, value) in headers {
             map.append(name.parse::<HeaderName>().unwrap(), value.parse().unwrap());
         }
-        let passed = passed_on(&map);
-        passed.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect()
+        passed_on(&map).map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect()
     }
 
     #[test]

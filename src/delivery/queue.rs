@@ -122,7 +122,7 @@ pub trait Archive: Send + Sync {
 }
 
 /// What one post brought.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Arrival {
     /// Where.
     pub endpoint: EndpointRef,
@@ -130,6 +130,32 @@ pub struct Arrival {
     pub limits: Limits,
     /// The messages, in their order.
     pub messages: Vec<NewMessage>,
+    /// What is done once they are on disk.
+    pub stored: Stored,
+}
+
+/// Done once messages are on disk, whether or not anybody still waits for that; dropped where they are not stored.
+#[derive(Default)]
+pub struct Stored(Option<Box<dyn FnOnce() + Send>>);
+
+impl Stored {
+    /// It takes no time, and blocks nobody.
+    #[must_use]
+    pub fn new(note: impl FnOnce() + Send + 'static) -> Self {
+        Self(Some(Box::new(note)))
+    }
+
+    fn note(self) {
+        if let Some(note) = self.0 {
+            note();
+        }
+    }
+}
+
+impl fmt::Debug for Stored {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Stored")
+    }
 }
 
 /// Why messages were not stored.

@@ -1,6 +1,6 @@
 //! Flow 3, pure: which names and values a configured header or parameter of an outgoing call may have.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use crate::record::Location;
 
@@ -122,7 +122,11 @@ pub fn check_headers(headers: &BTreeMap<String, String>) -> Result<(), (&str, Fi
 }
 
 /// One form for all spellings that some receiver takes for the same header.
-pub(in crate::delivery) fn folded(name: &str) -> String {
+pub(in crate::delivery) fn folded(name: &str) -> Cow<'_, str> {
+    let folds = |byte: u8| matches!(byte, b'_' | b'.') || byte.is_ascii_uppercase();
+    if !name.bytes().any(folds) {
+        return Cow::Borrowed(name);
+    }
     let fold = |byte: u8| if matches!(byte, b'_' | b'.') { b'-' } else { byte.to_ascii_lowercase() };
     name.bytes().map(fold).map(char::from).collect()
 }

@@ -16,8 +16,8 @@ use tokio::{
 };
 
 use super::{
-    Answer, Archive, Arrival, Claimed, EndpointFigures, EnqueueError, Page, Pruned, Query, Queue, Recent, Settled,
-    Settlement, Unavailable,
+    Answer, Archive, Arrival, Claimed, EndpointFigures, EnqueueError, Page, Pruned, Query, Queue, Quota, Recent,
+    Settled, Settlement, Unavailable,
     change::{Change, Step},
     committer::{self, Saving},
     disk::{Disk, OpenError, QueueFile},
@@ -121,6 +121,16 @@ impl Embedded {
         size: Size,
         work: impl FnOnce(&mut Change<'_>) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, Unavailable> {
+        self.commit_then(size, work, |_| ()).await
+    }
+
+    /// The same, and does `then` when it is on disk, even if nobody waits any more.
+    async fn commit_then<T: Send + 'static>(
+        &self,
+        size: Size,
+        work: impl FnOnce(&mut Change<'_>) -> Result<T, Fault> + Send + 'static,
+        then: impl FnOnce(&T) + Send + 'static,
+    ) -> Result<T, Unavailable> {
         let permits = u32::try_from(size.bytes / 1_024 + 1).unwrap_or(ROOM).min(ROOM);
         let room = self.room.clone().acquire_many_owned(permits).await.map_err(|_| Unavailable)?;
         let (sender, result) = oneshot::channel();
@@ -129,7 +139,11 @@ impl Embedded {
                 return Ok(Box::new(|| {}) as Reply);
             }
             let done = work(change)?;
-            Ok(Box::new(move || drop(sender.send(done))) as Reply)
+            let reply = move || {
+                then(&done);
+                drop(sender.send(done));
+            };
+            Ok(Box::new(reply) as Reply)
         });
         let job = Job { work, bytes: size.bytes, _room: room };
         self.commands.send(Command::Do(job)).map_err(|_| Unavailable)?;
@@ -167,11 +181,17 @@ pub(super) const SMALL: Size = Size { bytes: 0, droppable: false };
 
 impl Queue for Embedded {
     fn enqueue(&self, arrival: Arrival) -> Answer<'_, Result<(), EnqueueError>> {
-        let bytes = arrival.messages.iter().map(|message| message.content.body().len()).sum();
+        let Arrival { endpoint, limits, messages, stored } = arrival;
+        let bytes = messages.iter().map(|message| message.content.body().len()).sum();
         // Whoever gave up has no 2xx, and comes again: what he left would be delivered twice.
         let size = Size { bytes, droppable: true };
-        async move { self.commit(size, move |change| change.enqueue(arrival)).await?.map_err(EnqueueError::Full) }
-            .boxed()
+        let enqueue = move |change: &mut Change<'_>| change.enqueue(&endpoint, &limits, messages);
+        let then = |result: &Result<(), Quota>| {
+            if result.is_ok() {
+                stored.note();
+            }
+        };
+        async move { self.commit_then(size, enqueue, then).await?.map_err(EnqueueError::Full) }.boxed()
     }
 
     fn changed(&self) -> Answer<'_, Vec<EndpointRef>> {

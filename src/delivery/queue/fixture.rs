@@ -10,7 +10,9 @@ pub(super) use self::{
     inspect::{Contradiction, contradictions},
     platter::{Failure, Platter},
 };
-use super::{Arrival, Claimed, Embedded, Outcome, Queue as _, Retention, Settled, Settlement, committer::Saving};
+use super::{
+    Arrival, Claimed, Embedded, Outcome, Queue as _, Retention, Settled, Settlement, Stored, committer::Saving,
+};
 use crate::{
     delivery::message::{
         Attempt, Content, DuplicateKey, EndpointRef, Entry, Header, MessageId, NewMessage, OrderingKey,
@@ -58,7 +60,8 @@ pub(super) fn keyed(number: u32, key: &str) -> NewMessage {
 }
 
 pub(super) fn arrival(name: &str, messages: impl IntoIterator<Item = NewMessage>) -> Arrival {
-    Arrival { endpoint: endpoint(name), limits: Limits::default(), messages: messages.into_iter().collect() }
+    let (endpoint, limits, messages) = (endpoint(name), Limits::default(), messages.into_iter().collect());
+    Arrival { endpoint, limits, messages, stored: Stored::default() }
 }
 
 pub(super) fn attempt(milliseconds: i64, outcome: &str, status: u16) -> Attempt {

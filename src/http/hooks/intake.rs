@@ -1,14 +1,13 @@
 //! Flow 3: from a verified post to messages on disk.
 
 use std::{
-    collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use axum::{
     body::Bytes,
-    http::{HeaderMap, header::CONTENT_TYPE, request::Parts},
+    http::{HeaderName, HeaderValue, header::CONTENT_TYPE, request::Parts},
 };
 use jiff::Timestamp;
 use tokio::time::{Instant, timeout_at};
@@ -18,7 +17,7 @@ use crate::{
     delivery::{
         message::{Content, DuplicateKey, EndpointRef, Entry, Header, Label, MessageId, NewMessage, OrderingKey},
         passed_on,
-        queue::{Arrival, EnqueueError, Queue, Recent, Unavailable},
+        queue::{Arrival, Queue, Recent, Stored, Unavailable},
     },
     inbound::{
         Endpoint,
@@ -43,7 +42,7 @@ pub(in crate::http) struct Intake {
     duplicates: Arc<Mutex<Duplicates>>,
     pool: Pool,
     rates: Rates,
-    metrics: Metrics,
+    metrics: Arc<Metrics>,
 }
 
 impl std::fmt::Debug for Intake {
@@ -68,7 +67,8 @@ impl Intake {
             duplicates.remember(&endpoint.uid, Key::new(&delivery_id, &hash), id, accepted_at);
         }
         let duplicates = Arc::new(Mutex::new(duplicates));
-        Ok(Self { queue, duplicates, pool: Pool::default(), rates: Rates::default(), metrics })
+        let (pool, rates, metrics) = (Pool::default(), Rates::default(), Arc::new(metrics));
+        Ok(Self { queue, duplicates, pool, rates, metrics })
     }
 
     pub(super) fn metrics(&self) -> &Metrics {
@@ -148,7 +148,6 @@ impl Intake {
         if costly { self.pool.run(&uid, deadline, work).await.map_err(Answer::Unavailable)? } else { work() }
     }
 
-    /// The sender may go away while this waits; what was begun is then finished all the same.
     async fn store(
         &self,
         messages: Vec<NewMessage>,
@@ -158,15 +157,14 @@ impl Intake {
     ) -> Result<Answer, Answer> {
         let ids: Vec<MessageId> = messages.iter().map(|message| message.id).collect();
         let record = noted.endpoint.record();
-        let arrival = Arrival { endpoint: EndpointRef::from(&record.source), limits: record.limits, messages };
-        let queue = self.queue.clone();
-        let storing = tokio::spawn(async move {
-            queue.enqueue(arrival).await?;
-            noted.commit(&ids, now);
-            Ok(ids)
+        let (endpoint, limits) = (EndpointRef::from(&record.source), record.limits);
+        let stored = Stored::new({
+            let ids = ids.clone();
+            move || noted.commit(&ids, now)
         });
-        let stored = timeout_at(deadline, storing).await.map_err(|_| Answer::Unavailable("queue_slow"))?;
-        Ok(Answer::Stored(stored.unwrap_or(Err(EnqueueError::Unavailable))?))
+        let storing = self.queue.enqueue(Arrival { endpoint, limits, messages, stored });
+        timeout_at(deadline, storing).await.map_err(|_| Answer::Unavailable("queue_slow"))??;
+        Ok(Answer::Stored(ids))
     }
 }
 
@@ -177,7 +175,7 @@ struct Noted {
     claims: Claims,
     /// Those of its messages that are dead letters from the start, and why.
     failures: Vec<(MessageId, &'static str)>,
-    metrics: Metrics,
+    metrics: Arc<Metrics>,
 }
 
 impl Noted {
@@ -199,13 +197,11 @@ impl Noted {
 struct Claims {
     duplicates: Arc<Mutex<Duplicates>>,
     held: Vec<(Ticket, MessageId)>,
-    /// Of this very post: a batch may have an event twice.
-    own: HashMap<Key, MessageId>,
 }
 
 impl Claims {
     fn new(duplicates: Arc<Mutex<Duplicates>>) -> Self {
-        Self { duplicates, held: Vec::new(), own: HashMap::new() }
+        Self { duplicates, held: Vec::new() }
     }
 
     /// Nothing where nobody has it; the earlier message where it is stored, or in the same post.
@@ -217,18 +213,18 @@ impl Claims {
         now: Timestamp,
     ) -> Result<Option<MessageId>, Answer> {
         let key = Key::new(&key.id, &key.hash);
-        if let Some(own) = self.own.get(&key) {
-            return Ok(Some(*own));
-        }
         let claim = lock(&self.duplicates).claim(uid, key, now);
         match claim {
             Claim::New(ticket) => {
                 self.held.push((ticket, id));
-                self.own.insert(key, id);
                 Ok(None)
             }
             Claim::Duplicate(earlier) => Ok(Some(earlier)),
-            Claim::Pending => Err(Answer::Unavailable("being_stored")),
+            Claim::Pending => {
+                // A batch may have an event twice.
+                let own = self.held.iter().find(|(ticket, _)| ticket.key() == key);
+                own.map(|(_, id)| Some(*id)).ok_or(Answer::Unavailable("being_stored"))
+            }
         }
     }
 
@@ -274,15 +270,13 @@ fn message(
     duplicate: Option<DuplicateKey>,
     accepted_at: Timestamp,
 ) -> NewMessage {
-    let mut headers: HeaderMap = passed_on(&event.headers);
-    if let Some(content_type) = event.content_type {
-        headers.insert(CONTENT_TYPE, content_type);
-    }
-    let header = |(name, value): (&axum::http::HeaderName, &axum::http::HeaderValue)| Header {
+    let content_type = event.content_type.as_ref().map(|value| (&CONTENT_TYPE, value));
+    let header = |(name, value): (&HeaderName, &HeaderValue)| Header {
         name: name.as_str().into(),
         value: Bytes::copy_from_slice(value.as_bytes()),
     };
-    let content = Content::new(headers.iter().map(header).collect(), event.body);
+    let headers = passed_on(&event.headers).chain(content_type).map(header).collect();
+    let content = Content::new(headers, event.body);
     let key = event.key.as_deref().map(OrderingKey::of);
     NewMessage { id, accepted_at, content, key, duplicate, entry }
 }

@@ -1,49 +1,45 @@
 //! Flow 3: POST ──▶ enqueue: what a post brought gets into the file, all of it or nothing.
 
-use std::collections::HashSet;
-
-use redb::ReadableTable as _;
-
 use super::Change;
-use crate::delivery::{
-    message::{Content, Entry, NewMessage, State},
-    queue::{
-        Amount, Arrival, Quota,
-        claims::Ticket,
-        encoding::{Head, write_headers},
-        fault::Fault,
+use crate::{
+    delivery::{
+        message::{Content, EndpointRef, Entry, NewMessage, State},
+        queue::{
+            Amount, Quota,
+            claims::Ticket,
+            encoding::{Head, write_headers},
+            fault::Fault,
+        },
     },
+    record::endpoint::Limits,
 };
 
 impl Change<'_> {
-    pub(in crate::delivery::queue) fn enqueue(&mut self, arrival: Arrival) -> Result<Result<(), Quota>, Fault> {
-        let Arrival { endpoint, limits, messages } = arrival;
-        let messages = self.unknown(messages)?;
-        if let Err(quota) = self.ledger.check(&endpoint, &limits, room(&messages)) {
+    pub(in crate::delivery::queue) fn enqueue(
+        &mut self,
+        endpoint: &EndpointRef,
+        limits: &Limits,
+        messages: Vec<NewMessage>,
+    ) -> Result<Result<(), Quota>, Fault> {
+        if let Err(quota) = self.ledger.check(endpoint, limits, room(&messages)) {
             return Ok(Err(quota));
         }
         if !messages.is_empty() {
-            let endpoint = self.ledger.enrol(&endpoint);
+            let endpoint = self.ledger.enrol(endpoint);
             messages.into_iter().try_for_each(|message| self.store(endpoint, message))?;
         }
         Ok(Ok(()))
     }
 
-    /// Those that are not there yet. A caller whose write seemed to fail may come again with the same messages.
-    fn unknown(&self, messages: Vec<NewMessage>) -> Result<Vec<NewMessage>, Fault> {
-        let mut seen = HashSet::new();
-        let mut unknown = Vec::with_capacity(messages.len());
-        for message in messages {
-            if seen.insert(message.id) && self.tables.ids.get(message.id.as_bytes())?.is_none() {
-                unknown.push(message);
-            }
-        }
-        Ok(unknown)
-    }
-
     fn store(&mut self, endpoint: u32, message: NewMessage) -> Result<(), Fault> {
         let NewMessage { id, accepted_at, content, key, duplicate, entry } = message;
         let ticket = Ticket { endpoint, number: self.ledger.take_number() };
+        // A caller whose write seemed to fail may come again with the same messages.
+        let known = self.tables.ids.insert(id.as_bytes(), (endpoint, ticket.number))?.map(|known| known.value());
+        if let Some(known) = known {
+            self.tables.ids.insert(id.as_bytes(), known)?;
+            return Ok(());
+        }
         self.store_content(ticket.number, &content)?;
         let state = match entry {
             Entry::DeadLetter(reason) => State::DeadLetter { at: accepted_at, reason },
@@ -57,9 +53,7 @@ impl Change<'_> {
         let (content, body_bytes) = (ticket.number, content.body().len() as u64);
         let (replayed_at, attempts, log) = (None, 0, Vec::new());
         let head = Head { id, content, accepted_at, replayed_at, body_bytes, key, duplicate, state, attempts, log };
-        self.put(ticket, &head)?;
-        self.tables.ids.insert(id.as_bytes(), (endpoint, ticket.number))?;
-        Ok(())
+        self.put(ticket, &head)
     }
 
     fn store_content(&mut self, number: u64, content: &Content) -> Result<(), Fault> {

@@ -1,6 +1,8 @@
 //! Disks that fail: nothing is acknowledged that is not there, what was acknowledged comes back, and the words help.
 
-use std::io::ErrorKind;
+use std::{io::ErrorKind, sync::mpsc::channel};
+
+use futures::poll;
 
 use super::super::{embedded::SMALL, fixture::*, *};
 
@@ -157,4 +159,37 @@ async fn posts_whose_sender_has_gone_are_not_stored() {
     drop(let_go);
     queue.enqueue(arrival("orders", [message(2)])).await.unwrap();
     assert_eq!(ids(&claim(&queue, "orders", 9).await), [id(2)]);
+}
+
+#[tokio::test]
+async fn what_is_stored_is_noted_though_its_sender_has_gone() {
+    let queue = open(&Platter::default()).await;
+    let ((let_first_go, first_held_up), (let_go, held_up)) = (channel::<()>(), channel::<()>());
+    let ((noted, notes), (running, runs)) = (channel(), channel());
+    let stored = Stored::new(move || noted.send("noted").unwrap());
+    let mut first = Box::pin(queue.commit(SMALL, move |_| Ok(first_held_up.recv().is_err())));
+    let mut gone = queue.enqueue(Arrival { stored, ..arrival("orders", [message(1)]) });
+    let mut same_commit = Box::pin(queue.commit(SMALL, move |_| {
+        running.send(()).unwrap();
+        Ok(held_up.recv().is_err())
+    }));
+    assert!(poll!(&mut first).is_pending() && poll!(&mut gone).is_pending() && poll!(&mut same_commit).is_pending());
+    drop(let_first_go);
+    runs.recv().unwrap();
+    drop(gone);
+    assert!(notes.try_recv().is_err(), "it is not on disk yet");
+    drop(let_go);
+    same_commit.await.unwrap();
+    assert_eq!(notes.recv(), Ok("noted"));
+    assert_eq!(ids(&claim(&queue, "orders", 9).await), [id(1)]);
+}
+
+#[tokio::test]
+async fn what_is_not_stored_is_not_noted() {
+    let queue = open(&Platter::default()).await;
+    let limits = Limits { messages: Some(0), ..Limits::default() };
+    let (noted, notes) = channel::<()>();
+    let stored = Stored::new(move || noted.send(()).unwrap());
+    let full = queue.enqueue(Arrival { limits, stored, ..arrival("orders", [message(1)]) }).await;
+    assert_eq!((full, notes.recv().is_err()), (Err(EnqueueError::Full(Quota::Messages)), true));
 }

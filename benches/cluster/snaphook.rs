@@ -1,8 +1,10 @@
 //! The program under measurement: controller and servers as processes of their own.
 
 use std::{
+    collections::HashSet,
     ops::Range,
     path::{Path, PathBuf},
+    pin::pin,
     process::Command,
     time::{Duration, Instant},
 };
@@ -12,14 +14,16 @@ use control_plane::{ControlPlane, Supervised};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use k8s_openapi::api::core::v1::Secret;
 use kube::{
-    Api, Client,
-    api::{ListParams, PostParams},
+    Api, Client, ResourceExt as _,
+    api::PostParams,
+    runtime::{WatchStreamExt as _, watcher},
 };
 use serde_json::{Value, json};
 use snaphook::crd::{AppCredential, Kind, Webhook, WebhookCredential, condition::ConditionStatus};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
+    time::timeout,
 };
 
 pub(crate) const REALM: &str = "snaphook-system";
@@ -139,20 +143,20 @@ impl Installation {
         Ok(())
     }
 
-    /// Waits until so many are Ready. Polls a list from the watch cache: a watch of ours would cost the API server more.
+    /// Waits until so many are Ready.
     pub(crate) async fn all_ready<K: Measured>(&self, count: usize) -> Result<()> {
-        let deadline = Instant::now() + Duration::from_mins(20);
-        // Long lists are work for the API server too.
-        let pause = Duration::from_millis(50).saturating_mul(u32::try_from(1 + count / 1000)?);
-        loop {
-            let list = self.of::<K>().list(&ListParams::default().match_any()).await?;
-            let ready = list.iter().filter(|resource| is_ready(*resource)).count();
-            if ready >= count {
-                return Ok(());
+        let mut resources = pin!(watcher(self.of::<K>(), watcher::Config::default()).applied_objects());
+        let all = async {
+            let mut ready = HashSet::new();
+            while ready.len() < count {
+                let resource = resources.try_next().await?.context("the watch has ended")?;
+                if is_ready(&resource) {
+                    ready.insert(resource.name_any());
+                }
             }
-            anyhow::ensure!(Instant::now() < deadline, "{ready} of {count} are Ready");
-            tokio::time::sleep(pause).await;
-        }
+            anyhow::Ok(())
+        };
+        timeout(Duration::from_mins(20), all).await.context("not all became Ready")?
     }
 
     /// Client id and secret of a resource, as an app would read them.

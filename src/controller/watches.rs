@@ -9,6 +9,7 @@ mod told;
 use std::{
     collections::{BTreeSet, HashMap},
     hash::{DefaultHasher, Hash as _, Hasher as _},
+    sync::Arc,
     time::Duration,
 };
 
@@ -37,6 +38,8 @@ use crate::{
 use resources::{Credential, Gone, Referable, Within, is_held_up};
 use told::Told;
 
+/// What client-side `kubectl apply` notes.
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 /// A count of users may be that late.
 const GATHER: Duration = Duration::from_millis(300);
 
@@ -104,19 +107,29 @@ fn resources_and<K: Kind>(
     what: &'static str,
     mut also: impl FnMut(&Guarded<K>, bool) + Send + 'static,
 ) -> (Cache<Guarded<K>>, Triggers) {
-    let (cache, events) = watch(api, config(), what, |guarded| guarded.meta_mut().managed_fields = None);
+    let (cache, events) = watch(api, config(), what, trim_resource);
     let (all, mut seen) = (cache.clone(), HashMap::new());
-    let triggers = triggers(new_first(events), move |resource, gone| {
+    let triggers = triggers(new_first(events, cache.clone()), move |resource, gone| {
         also(resource, gone);
         if gone {
-            seen.remove(&ObjectRef::from_obj(resource));
+            seen.remove(&ObjectRef::from_obj(&**resource));
             return all.state().iter().filter(|other| is_held_up(other)).map(|other| Trigger::of(other)).collect();
         }
         let asked = what_is_asked(resource);
-        let same = seen.insert(ObjectRef::from_obj(resource), asked) == Some(asked);
+        let same = seen.insert(ObjectRef::from_obj(&**resource), asked) == Some(asked);
         if same { Vec::new() } else { vec![Trigger::of(resource)] }
     });
     (cache, triggers)
+}
+
+/// `kubectl apply` repeats the whole resource in an annotation, which says nothing that the resource does not.
+fn trim_resource<K: Kind>(resource: &mut Guarded<K>) {
+    let metadata = resource.meta_mut();
+    metadata.managed_fields = None;
+    metadata.annotations = metadata.annotations.take().map(|mut annotations| {
+        annotations.remove(LAST_APPLIED);
+        annotations
+    });
 }
 
 /// What users say of a resource: our own finalizer and status change nothing in it, and need no second look.
@@ -131,23 +144,23 @@ fn what_is_asked<K: Kind>(object: &Guarded<K>) -> u64 {
     hasher.finish()
 }
 
-/// Holds an initial list back until it is whole: what was never reported on goes first, as people wait for it.
+/// Holds an initial list back until it is whole: what was never reported on goes first, as people wait for it. Until then it is
+/// in the cache alone.
 fn new_first<K: Kind>(
     events: impl Stream<Item = watcher::Event<Guarded<K>>> + Send + 'static,
-) -> impl Stream<Item = watcher::Event<Guarded<K>>> + Send + 'static {
+    all: Cache<Guarded<K>>,
+) -> impl Stream<Item = watcher::Event<Arc<Guarded<K>>>> + Send + 'static {
     let is_reported = |resource: &K| resource.status().is_some_and(|status| status.secret_name().is_some());
-    let mut waiting: Vec<Guarded<K>> = Vec::new();
     events.flat_map(move |event| {
         stream::iter(match event {
-            watcher::Event::InitApply(object) => {
-                waiting.push(object);
-                Vec::new()
-            }
+            watcher::Event::Init | watcher::Event::InitApply(_) => Vec::new(),
             watcher::Event::InitDone => {
-                waiting.sort_by_key(|object| object.0.as_ref().is_ok_and(is_reported));
-                waiting.drain(..).map(watcher::Event::Apply).collect()
+                let mut listed = all.state();
+                listed.sort_by_key(|object| object.0.as_ref().is_ok_and(is_reported));
+                listed.into_iter().map(watcher::Event::Apply).collect()
             }
-            event => vec![event],
+            watcher::Event::Apply(object) => vec![watcher::Event::Apply(Arc::new(object))],
+            watcher::Event::Delete(object) => vec![watcher::Event::Delete(Arc::new(object))],
         })
     })
 }

@@ -30,7 +30,14 @@ const CREDENTIAL_WORDS: [&str; 10] =
 /// Whether a header stays behind: it proves something to this server, so neither expressions nor the queue nor receivers get it.
 pub(super) fn is_credential(name: &HeaderName, proofs: &[HeaderName]) -> bool {
     let attribute = name.as_str().starts_with(ATTRIBUTE_PREFIX);
-    proofs.contains(name) || !attribute && CREDENTIAL_WORDS.iter().any(|word| name.as_str().contains(word))
+    proofs.contains(name) || !attribute && has_credential_word(name.as_str().as_bytes())
+}
+
+/// One walk over the name, as each post has some ten: a search for each word takes nine times as long.
+fn has_credential_word(name: &[u8]) -> bool {
+    let words_at = |rest: &[u8]| CREDENTIAL_WORDS.iter().any(|word| rest.starts_with(word.as_bytes()));
+    let begins = |byte: u8| matches!(byte, b'a' | b'c' | b'h' | b'p' | b's' | b't');
+    (0..name.len()).any(|start| begins(name[start]) && words_at(&name[start..]))
 }
 
 impl<'a> Incoming<'a> {

@@ -112,11 +112,11 @@ fn resources_and<K: Kind>(
     let triggers = triggers(new_first(events, cache.clone()), move |resource, gone| {
         also(resource, gone);
         if gone {
-            seen.remove(&ObjectRef::from_obj(&**resource));
+            seen.remove(&resource.uid());
             return all.state().iter().filter(|other| is_held_up(other)).map(|other| Trigger::of(other)).collect();
         }
         let asked = what_is_asked(resource);
-        let same = seen.insert(ObjectRef::from_obj(&**resource), asked) == Some(asked);
+        let same = seen.insert(resource.uid(), asked) == Some(asked);
         if same { Vec::new() } else { vec![Trigger::of(resource)] }
     });
     (cache, triggers)

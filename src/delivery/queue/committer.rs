@@ -16,7 +16,7 @@ use super::{
     database::{self, Trust, guarded},
     disk::{Disk, OpenError},
     fault::Fault,
-    inbox::{Command, Inbox, Job, Pace, Reply},
+    inbox::{Bell, Command, Inbox, Job, Pace, Reply},
     ledger::Ledger,
     shared::{Health, Shared},
 };
@@ -64,10 +64,11 @@ pub(super) async fn start<D: Disk>(
     saving: Saving,
     shared: Arc<Shared>,
     commands: Receiver<Command>,
+    bell: Arc<Bell>,
 ) -> Result<watch::Receiver<Health>, OpenError> {
     let (sender, opened) = oneshot::channel();
     let (health, healthy) = watch::channel(Health::Closed("the queue is being opened".into()));
-    let (inbox, ledger, pace) = (Inbox::new(commands), Ledger::default(), Pace::default());
+    let (inbox, ledger, pace) = (Inbox::new(commands, bell), Ledger::default(), Pace::default());
     let (delays, unsaved) = (BACKOFF.build(), false);
     let committer = Committer { disk, shared, health, inbox, ledger, pace, delays, saving, unsaved };
     thread::Builder::new()

@@ -22,7 +22,7 @@ use super::{
     committer::{self, Saving},
     disk::{Disk, OpenError, QueueFile},
     fault::Fault,
-    inbox::{Command, Job, Reply},
+    inbox::{Bell, Command, Job, Reply},
     shared::{Health, Shared},
 };
 use crate::delivery::message::{Content, EndpointRef, Label, Message, MessageId, Phase};
@@ -61,6 +61,7 @@ pub struct Embedded {
     shared: Arc<Shared>,
     health: watch::Receiver<Health>,
     commands: mpsc::Sender<Command>,
+    bell: Arc<Bell>,
     room: Arc<Semaphore>,
     retention: Retention,
 }
@@ -85,8 +86,9 @@ impl Embedded {
     pub(super) async fn open_saving<D: Disk>(disk: D, retention: Retention, saving: Saving) -> Result<Self, OpenError> {
         let shared = Arc::new(Shared::new());
         let (commands, inbox) = mpsc::channel();
-        let health = committer::start(disk, saving, shared.clone(), inbox).await?;
-        Ok(Self { shared, health, commands, room: Arc::new(Semaphore::new(ROOM as usize)), retention })
+        let bell = Arc::<Bell>::default();
+        let health = committer::start(disk, saving, shared.clone(), inbox, bell.clone()).await?;
+        Ok(Self { shared, health, commands, bell, room: Arc::new(Semaphore::new(ROOM as usize)), retention })
     }
 
     #[cfg(test)]
@@ -147,6 +149,7 @@ impl Embedded {
         });
         let job = Job { work, bytes: size.bytes, _room: room };
         self.commands.send(Command::Do(job)).map_err(|_| Unavailable)?;
+        self.bell.came();
         result.await.map_err(|_| Unavailable)
     }
 

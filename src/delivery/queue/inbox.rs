@@ -3,8 +3,15 @@
 
 use std::{
     mem,
-    sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError},
-    thread,
+    sync::{
+        Arc, OnceLock,
+        atomic::{
+            AtomicIsize,
+            Ordering::{AcqRel, Release},
+        },
+        mpsc::{Receiver, RecvTimeoutError, TryRecvError},
+    },
+    thread::{self, Thread},
     time::Duration,
 };
 
@@ -16,10 +23,12 @@ use super::{change::Change, fault::Fault};
 const MOST_JOBS: usize = 1_024;
 /// The most bytes in one commit, about, so that it fits into the memory of the database.
 const MOST_BYTES: usize = 8 << 20;
-/// The longest that a commit is put off.
-const LONGEST_WINDOW: Duration = Duration::from_millis(2);
-/// A commit is put off by so many pauses at most.
-const PAUSES: u32 = 8;
+/// A commit is put off by so many pauses at most, each an eighth of what a commit takes.
+const PAUSES: u32 = 16;
+/// Pauses in which nobody comes end it earlier, but not before so many: those who were just answered need a moment to come again.
+const PATIENCE: u32 = 4;
+/// The longest pause.
+const LONGEST_PAUSE: Duration = Duration::from_micros(250);
 
 /// Tells the one who waits, after the commit. Dropped instead, it tells that there was none.
 pub(super) type Reply = Box<dyn FnOnce() + Send>;
@@ -55,7 +64,33 @@ pub(super) struct Pace {
 impl Pace {
     /// After a commit that took so long, which `answered` jobs waited for and during which `arrived` came.
     pub(super) fn after(commit: Duration, answered: usize, arrived: usize) -> Self {
-        Self { expected: answered + arrived, pause: commit.min(LONGEST_WINDOW) / PAUSES }
+        Self { expected: answered + arrived, pause: (commit / 8).min(LONGEST_PAUSE) }
+    }
+}
+
+/// Ends a pause when as many have come as were expected.
+#[derive(Debug, Default)]
+pub(super) struct Bell {
+    missing: AtomicIsize,
+    sleeper: OnceLock<Thread>,
+}
+
+impl Bell {
+    /// Somebody has come.
+    pub(super) fn came(&self) {
+        if self.missing.fetch_sub(1, AcqRel) == 1
+            && let Some(sleeper) = self.sleeper.get()
+        {
+            sleeper.unpark();
+        }
+    }
+
+    /// Waits until so many have come, or for that time. May return before: it is a pause, not a promise.
+    fn pause(&self, missing: usize, time: Duration) {
+        self.sleeper.get_or_init(thread::current);
+        self.missing.store(missing.try_into().unwrap_or(isize::MAX), Release);
+        thread::park_timeout(time);
+        self.missing.store(0, Release);
     }
 }
 
@@ -67,11 +102,12 @@ pub(super) struct Inbox {
     pub(super) stop: Option<oneshot::Sender<()>>,
     /// Nobody can send anything any more.
     ended: bool,
+    bell: Arc<Bell>,
 }
 
 impl Inbox {
-    pub(super) fn new(commands: Receiver<Command>) -> Self {
-        Self { commands, jobs: Vec::new(), bytes: 0, broken: None, stop: None, ended: false }
+    pub(super) fn new(commands: Receiver<Command>, bell: Arc<Bell>) -> Self {
+        Self { commands, jobs: Vec::new(), bytes: 0, broken: None, stop: None, ended: false, bell }
     }
 
     pub(super) fn jobs(&self) -> usize {
@@ -120,10 +156,9 @@ impl Inbox {
             if before >= pace.expected || pace.pause.is_zero() || self.is_full() || self.is_ending() {
                 return;
             }
-            thread::sleep(pace.pause);
+            self.bell.pause(pace.expected - before, pace.pause);
             self.drain();
-            // Those who were just answered need a moment to come again.
-            if pause >= PAUSES / 2 && self.jobs.len() == before {
+            if pause >= PATIENCE && self.jobs.len() == before {
                 return;
             }
         }
@@ -148,14 +183,14 @@ impl Inbox {
 
 #[cfg(test)]
 mod tests {
-    use std::{sync::mpsc, thread};
+    use std::sync::{atomic::Ordering::Acquire, mpsc};
 
     use tokio::sync::Semaphore;
 
     use super::*;
 
     fn job(bytes: usize) -> Command {
-        let room = std::sync::Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
+        let room = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
         Command::Do(Job { work: Box::new(|_| Ok(Box::new(|| {}))), bytes, _room: room })
     }
 
@@ -164,7 +199,7 @@ mod tests {
     #[test]
     fn who_is_expected_is_waited_for() {
         let (sender, receiver) = mpsc::channel();
-        let mut inbox = Inbox::new(receiver);
+        let mut inbox = Inbox::new(receiver, Arc::default());
         sender.send(job(1)).unwrap();
         let late = thread::spawn(move || {
             thread::sleep(Duration::from_millis(20));
@@ -177,9 +212,31 @@ mod tests {
     }
 
     #[test]
+    fn the_last_who_is_expected_ends_the_wait() {
+        let (sender, receiver) = mpsc::channel();
+        let bell = Arc::<Bell>::default();
+        let mut inbox = Inbox::new(receiver, bell.clone());
+        sender.send(job(1)).unwrap();
+        let late = thread::spawn(move || {
+            for _ in 0..2 {
+                // Before the pause nobody is missed yet: it would be an hour long.
+                while bell.missing.load(Acquire) == 0 {
+                    thread::yield_now();
+                }
+                sender.send(job(1)).unwrap();
+                bell.came();
+            }
+            sender
+        });
+        inbox.gather(Pace { expected: 3, pause: SECOND * 3_600 });
+        assert_eq!(inbox.take().len(), 3);
+        drop(late.join().unwrap());
+    }
+
+    #[test]
     fn nobody_is_waited_for_whom_nothing_lets_expect() {
         let (sender, receiver) = mpsc::channel();
-        let mut inbox = Inbox::new(receiver);
+        let mut inbox = Inbox::new(receiver, Arc::default());
         sender.send(job(1)).unwrap();
         inbox.gather(Pace { expected: 1, pause: SECOND * 3_600 });
         inbox.gather(Pace { expected: 9, pause: Duration::ZERO });
@@ -190,14 +247,14 @@ mod tests {
     #[test]
     fn a_commit_is_put_off_by_a_part_of_what_it_takes() {
         let pace = Pace::after(SECOND, 3, 4);
-        assert_eq!(pace, Pace { expected: 7, pause: Duration::from_micros(250) });
+        assert_eq!(pace, Pace { expected: 7, pause: LONGEST_PAUSE });
         assert_eq!(Pace::after(Duration::from_millis(1), 3, 4).pause, Duration::from_micros(125));
     }
 
     #[test]
     fn a_commit_has_bounds() {
         let (sender, receiver) = mpsc::channel();
-        let mut inbox = Inbox::new(receiver);
+        let mut inbox = Inbox::new(receiver, Arc::default());
         (0..=MOST_JOBS).for_each(|_| sender.send(job(0)).unwrap());
         for expected in [MOST_JOBS, 1] {
             inbox.gather(Pace::default());
@@ -211,7 +268,7 @@ mod tests {
     #[test]
     fn it_ends_with_what_came_before() {
         let (sender, receiver) = mpsc::channel();
-        let mut inbox = Inbox::new(receiver);
+        let mut inbox = Inbox::new(receiver, Arc::default());
         sender.send(job(1)).unwrap();
         drop(sender);
         inbox.gather(Pace { expected: 9, pause: SECOND * 3_600 });

@@ -165,8 +165,8 @@ async fn posts_whose_sender_has_gone_are_not_stored() {
 async fn what_is_stored_is_noted_though_its_sender_has_gone() {
     let queue = open(&Platter::default()).await;
     let ((let_first_go, first_held_up), (let_go, held_up)) = (channel::<()>(), channel::<()>());
-    let ((noted, notes), (running, runs)) = (channel(), channel());
-    let stored = Stored::new(move || noted.send("noted").unwrap());
+    let ((note, noted), (running, runs)) = (channel(), channel());
+    let stored = Stored::new(move || note.send("noted").unwrap());
     let mut first = Box::pin(queue.commit(SMALL, move |_| Ok(first_held_up.recv().is_err())));
     let mut gone = queue.enqueue(Arrival { stored, ..arrival("orders", [message(1)]) });
     let mut same_commit = Box::pin(queue.commit(SMALL, move |_| {
@@ -177,10 +177,10 @@ async fn what_is_stored_is_noted_though_its_sender_has_gone() {
     drop(let_first_go);
     runs.recv().unwrap();
     drop(gone);
-    assert!(notes.try_recv().is_err(), "it is not on disk yet");
+    assert!(noted.try_recv().is_err(), "it is not on disk yet");
     drop(let_go);
     same_commit.await.unwrap();
-    assert_eq!(notes.recv(), Ok("noted"));
+    assert_eq!(noted.recv(), Ok("noted"));
     assert_eq!(ids(&claim(&queue, "orders", 9).await), [id(1)]);
 }
 
@@ -188,8 +188,8 @@ async fn what_is_stored_is_noted_though_its_sender_has_gone() {
 async fn what_is_not_stored_is_not_noted() {
     let queue = open(&Platter::default()).await;
     let limits = Limits { messages: Some(0), ..Limits::default() };
-    let (noted, notes) = channel::<()>();
-    let stored = Stored::new(move || noted.send(()).unwrap());
+    let (note, noted) = channel::<()>();
+    let stored = Stored::new(move || note.send(()).unwrap());
     let full = queue.enqueue(Arrival { limits, stored, ..arrival("orders", [message(1)]) }).await;
-    assert_eq!((full, notes.recv().is_err()), (Err(EnqueueError::Full(Quota::Messages)), true));
+    assert_eq!((full, noted.recv().is_err()), (Err(EnqueueError::Full(Quota::Messages)), true));
 }

@@ -161,8 +161,9 @@ impl Cluster {
     where
         Resources: Of<K>,
     {
-        let all: Vec<_> = self.all_resources.iter().flat_map(|resources| resources.of().state()).collect();
-        fetch::rivals(resource, all.iter().filter_map(|guarded| guarded.0.as_ref().ok()))
+        let namespace = resource.namespace().unwrap_or_default();
+        let near: Vec<_> = self.all_resources.iter().flat_map(|resources| resources.of().within(&namespace)).collect();
+        fetch::rivals(resource, near.iter().filter_map(|guarded| guarded.0.as_ref().ok()))
     }
 
     /// Whether the very resource that a record was made from is there.

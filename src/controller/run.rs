@@ -31,7 +31,7 @@ use super::{
     signing_keys,
     steps::{self, Entropy, Steps},
     wakes::Wakes,
-    watches::{self, Cache, Guarded, Of, Resources, Trigger, Triggers},
+    watches::{self, Guarded, Indexed, Of, Resources, Trigger, Triggers},
 };
 use crate::{
     config::{Config, RouteMode},
@@ -236,12 +236,12 @@ impl Work {
         Cluster: World<K> + Surroundings<K>,
         Resources: Of<K>,
     {
-        let resources: &Cache<Guarded<K>> = self.cluster.caches.resources.of();
+        let resources: &Indexed<Guarded<K>> = self.cluster.caches.resources.of();
         let reconciles = applier(
             |guarded, work: Arc<Self>| Box::pin(async move { work.reconcile::<K>(&guarded).await }),
             |guarded, error, work| work.back_off::<K>(&guarded, error),
             self.clone(),
-            (**resources).clone(),
+            (***resources).clone(),
             triggers.map(Ok::<_, std::convert::Infallible>),
             ApplierConfig::default().concurrency(self.config.concurrency).debounce(SETTLE),
         );
@@ -424,7 +424,7 @@ impl Work {
     where
         Resources: Of<K>,
     {
-        let resources: &Cache<Guarded<K>> = self.cluster.caches.resources.of();
+        let resources: &Indexed<Guarded<K>> = self.cluster.caches.resources.of();
         let known = ObjectRef::new(&source.name).within(&source.namespace);
         Ok(resources.get(&known).is_some() || self.cluster.resource_exists::<K>(source).await?)
     }

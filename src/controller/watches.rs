@@ -1,6 +1,7 @@
 //! Flow 1: the watches, and which resources an event is about.
 
 mod cache;
+mod namespaces;
 mod resources;
 mod routes;
 mod served;
@@ -24,11 +25,15 @@ use kube::{
     runtime::{reflector::ObjectRef, watcher},
 };
 
-use self::cache::{config, watch};
 pub use self::{
     cache::{Cache, Listed},
+    namespaces::Indexed,
     resources::{Guarded, Of, Resources, Trigger},
     routes::{Routes, routes},
+};
+use self::{
+    cache::{config, follow, watch, watched},
+    namespaces::Namespaces,
 };
 use super::fetch::{CONSUMER_LABEL, OWNER_ANNOTATION};
 use crate::{
@@ -63,13 +68,13 @@ fn triggers<K: Send + 'static>(
 
 /// The resources of a kind. A deletion also wakes the ones that it stood in the way of.
 #[must_use]
-pub fn resources<K: Kind>(api: Api<Guarded<K>>, what: &'static str) -> (Cache<Guarded<K>>, Triggers) {
+pub fn resources<K: Kind>(api: Api<Guarded<K>>, what: &'static str) -> (Indexed<Guarded<K>>, Triggers) {
     resources_and(api, what, |_, _| {})
 }
 
 /// The Webhooks, and the credentials that they name or have named.
 #[must_use]
-pub fn webhooks(api: Api<Guarded<Webhook>>) -> (Cache<Guarded<Webhook>>, Triggers, Triggers) {
+pub fn webhooks(api: Api<Guarded<Webhook>>) -> (Indexed<Guarded<Webhook>>, Triggers, Triggers) {
     let (sender, credentials) = mpsc::unbounded();
     let mut last = HashMap::new();
     let (cache, triggers) = resources_and(api, "Webhooks", move |webhook: &Guarded<Webhook>, gone| {
@@ -106,8 +111,10 @@ fn resources_and<K: Kind>(
     api: Api<Guarded<K>>,
     what: &'static str,
     mut also: impl FnMut(&Guarded<K>, bool) + Send + 'static,
-) -> (Cache<Guarded<K>>, Triggers) {
-    let (cache, events) = watch(api, config(), what, trim_resource);
+) -> (Indexed<Guarded<K>>, Triggers) {
+    let (namespaces, events) = (Namespaces::default(), watched(api, config()));
+    let index = namespaces.clone();
+    let (cache, events) = follow(events, what, trim_resource, move |event, store| index.follow(event, store));
     let (all, mut seen) = (cache.clone(), HashMap::new());
     let triggers = triggers(new_first(events, cache.clone()), move |resource, gone| {
         also(resource, gone);
@@ -119,7 +126,7 @@ fn resources_and<K: Kind>(
         let same = seen.insert(resource.uid(), asked) == Some(asked);
         if same { Vec::new() } else { vec![Trigger::of(resource)] }
     });
-    (cache, triggers)
+    (Indexed::new(cache, namespaces), triggers)
 }
 
 /// `kubectl apply` repeats the whole resource in an annotation, which says nothing that the resource does not.

@@ -52,7 +52,7 @@ impl Surroundings<WebhookCredential> for Cluster {
     }
 
     async fn around(&self, resource: &WebhookCredential, _: Depth) -> Result<WebhookCredentialAround, ApplyError> {
-        let webhooks = self.caches.resources.webhooks.state();
+        let webhooks = self.caches.resources.webhooks.within(&resource.namespace().unwrap_or_default());
         Ok(WebhookCredentialAround::of(resource, webhooks.iter().filter_map(|guarded| guarded.0.as_ref().ok())))
     }
 }

@@ -78,22 +78,35 @@ pub(super) fn watch<K>(
 where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug + Send + Sync + 'static,
 {
-    follow(watcher(api, config).backoff(WatchBackoff::default()), what, trim)
+    follow(watched(api, config), what, trim, |_, _| {})
 }
 
-/// Events that fill a cache, and those that are no errors.
+/// The events of a watch, which goes on after errors.
+pub(super) fn watched<K>(
+    api: Api<K>,
+    config: watcher::Config,
+) -> impl Stream<Item = watcher::Result<watcher::Event<K>>> + Send + 'static
+where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug + Send + Sync + 'static,
+{
+    watcher(api, config).backoff(WatchBackoff::default())
+}
+
+/// Events that fill a cache, and those that are no errors. `also` is told each before anybody who waits for the first list.
 pub(super) fn follow<K>(
     events: impl Stream<Item = watcher::Result<watcher::Event<K>>> + Send + 'static,
     what: &'static str,
     trim: fn(&mut K),
+    also: impl Fn(&watcher::Event<K>, &Store<K>) + Send + 'static,
 ) -> (Cache<K>, impl Stream<Item = watcher::Event<K>> + Send + 'static)
 where
     K: Resource<DynamicType = ()> + Clone + Send + Sync + 'static,
 {
     let (store, writer) = reflector::store();
     let cache = Cache { store, listed: Listed::default() };
-    let listed = cache.listed.clone();
+    let Cache { store, listed } = cache.clone();
     let events = events.modify(trim).reflect(writer).inspect_ok(move |event| {
+        also(event, &store);
         if matches!(event, watcher::Event::InitDone) {
             // Not the first time after a break.
             let _ = listed.set(());

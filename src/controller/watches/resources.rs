@@ -1,9 +1,9 @@
 //! Flow 1: the resources of all kinds as watches see them, and which of them something concerns.
 
 use k8s_openapi::api::core::v1::Secret;
-use kube::{Resource as _, ResourceExt as _, core::DeserializeGuard, runtime::reflector::ObjectRef};
+use kube::{ResourceExt as _, core::DeserializeGuard, runtime::reflector::ObjectRef};
 
-use super::cache::{Cache, Listed};
+use super::{cache::Listed, namespaces::Indexed};
 use crate::crd::{AppCredential, Kind, Webhook, WebhookCredential};
 
 /// A resource as watches see it: one that does not parse is still one, and can be deleted.
@@ -47,33 +47,33 @@ impl Trigger {
 #[derive(Clone)]
 pub struct Resources {
     /// Of this kind.
-    pub app_credentials: Cache<Guarded<AppCredential>>,
+    pub app_credentials: Indexed<Guarded<AppCredential>>,
     /// Of this kind.
-    pub webhooks: Cache<Guarded<Webhook>>,
+    pub webhooks: Indexed<Guarded<Webhook>>,
     /// Of this kind.
-    pub webhook_credentials: Cache<Guarded<WebhookCredential>>,
+    pub webhook_credentials: Indexed<Guarded<WebhookCredential>>,
 }
 
 /// The resources of one kind among all.
 pub trait Of<K: Kind> {
     /// Those of the kind.
-    fn of(&self) -> &Cache<Guarded<K>>;
+    fn of(&self) -> &Indexed<Guarded<K>>;
 }
 
 impl Of<AppCredential> for Resources {
-    fn of(&self) -> &Cache<Guarded<AppCredential>> {
+    fn of(&self) -> &Indexed<Guarded<AppCredential>> {
         &self.app_credentials
     }
 }
 
 impl Of<Webhook> for Resources {
-    fn of(&self) -> &Cache<Guarded<Webhook>> {
+    fn of(&self) -> &Indexed<Guarded<Webhook>> {
         &self.webhooks
     }
 }
 
 impl Of<WebhookCredential> for Resources {
-    fn of(&self) -> &Cache<Guarded<WebhookCredential>> {
+    fn of(&self) -> &Indexed<Guarded<WebhookCredential>> {
         &self.webhook_credentials
     }
 }
@@ -93,14 +93,16 @@ impl Resources {
     }
 }
 
-fn concerned<K: Kind>(resources: &Cache<Guarded<K>>, by: &impl Concerns) -> Vec<Trigger> {
-    let all = resources.state();
-    all.iter().filter(|resource| by.concerns(resource)).map(|resource| Trigger::of(resource)).collect()
+fn concerned<K: Kind>(resources: &Indexed<Guarded<K>>, by: &impl Concerns) -> Vec<Trigger> {
+    let near = resources.within(by.namespace());
+    near.iter().filter(|resource| by.concerns(resource)).map(|resource| Trigger::of(resource)).collect()
 }
 
 /// Something that happened.
 pub trait Concerns {
-    /// Whether a resource has to be looked at for it.
+    /// Where.
+    fn namespace(&self) -> &str;
+    /// Whether a resource there has to be looked at for it.
     fn concerns<K: Kind>(&self, resource: &Guarded<K>) -> bool;
 }
 
@@ -108,9 +110,13 @@ pub trait Concerns {
 pub(super) struct Gone<'a>(pub &'a Secret);
 
 impl Concerns for Gone<'_> {
+    fn namespace(&self) -> &str {
+        self.0.metadata.namespace.as_deref().unwrap_or_default()
+    }
+
     fn concerns<K: Kind>(&self, resource: &Guarded<K>) -> bool {
         let wanted = resource.0.as_ref().is_ok_and(|resource| resource.consumer_name() == self.0.name_any());
-        wanted && resource.meta().namespace == self.0.metadata.namespace && is_held_up(resource)
+        wanted && is_held_up(resource)
     }
 }
 
@@ -118,10 +124,14 @@ impl Concerns for Gone<'_> {
 pub(super) struct Referable<'a>(pub &'a Secret);
 
 impl Concerns for Referable<'_> {
+    fn namespace(&self) -> &str {
+        self.0.metadata.namespace.as_deref().unwrap_or_default()
+    }
+
     fn concerns<K: Kind>(&self, resource: &Guarded<K>) -> bool {
         let name = self.0.name_any();
         let refers = |resource: &K| resource.references().iter().any(|from| from.secret_key_ref.name == name);
-        resource.meta().namespace == self.0.metadata.namespace && resource.0.as_ref().is_ok_and(refers)
+        resource.0.as_ref().is_ok_and(refers)
     }
 }
 
@@ -129,8 +139,12 @@ impl Concerns for Referable<'_> {
 pub(super) struct Within<'a>(pub &'a str);
 
 impl Concerns for Within<'_> {
-    fn concerns<K: Kind>(&self, resource: &Guarded<K>) -> bool {
-        resource.meta().namespace.as_deref() == Some(self.0)
+    fn namespace(&self) -> &str {
+        self.0
+    }
+
+    fn concerns<K: Kind>(&self, _: &Guarded<K>) -> bool {
+        true
     }
 }
 
@@ -138,9 +152,13 @@ impl Concerns for Within<'_> {
 pub(super) struct Credential<'a>(pub &'a Trigger);
 
 impl Concerns for Credential<'_> {
+    fn namespace(&self) -> &str {
+        &self.0.namespace
+    }
+
     fn concerns<K: Kind>(&self, resource: &Guarded<K>) -> bool {
         let names_it = |resource: &K| resource.credential() == Some(self.0.name.as_str());
-        resource.meta().namespace.as_deref() == Some(&*self.0.namespace) && resource.0.as_ref().is_ok_and(names_it)
+        resource.0.as_ref().is_ok_and(names_it)
     }
 }
 

@@ -74,7 +74,7 @@ where
     let selector = format!("{LABEL} in ({OF_WEBHOOK},{OF_ALL}){of_namespace}");
     let api = Api::namespaced(client.clone(), namespace);
     let (served, events) = watch_while_served(client.clone(), api, config().labels(&selector), what);
-    let (cache, events) = follow(events, what, trim);
+    let (cache, events) = follow(events, what, trim, |_, _| {});
     let (now, mut before) = (served.clone(), None);
     let triggers = events.flat_map(move |event| {
         stream::iter(match &event {

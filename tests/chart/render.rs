@@ -79,6 +79,11 @@ async fn with_namespaces_there_are_roles_in_these_and_the_releases_alone() {
     let config = snaphook::config::Config::parse(config).unwrap();
     assert_eq!(config.watch_namespaces, ["team-a", "team-b"]);
     assert_eq!(config.realm.app_url(), format!("http://snaphook-tokens.{NAMESPACE}.svc"));
+    assert_eq!(
+        config.realm.hooks_url(None),
+        format!("http://snaphook-hooks.{NAMESPACE}.svc"),
+        "that of tokens has none"
+    );
 }
 
 #[tokio::test]
@@ -100,6 +105,7 @@ config:
     assert_eq!(config.policy.rules[0].webhook_limits.bytes, Some(10_737_418_240), "no number in scientific notation");
     assert_eq!(config.realm.app_url(), "https://elsewhere.svc");
     assert_eq!(config.realm.internal_hooks_url(), format!("https://snaphook-hooks.{NAMESPACE}.svc:9443"));
+    assert_eq!(config.realm.hooks_url(None), "https://a.example", "the world posts to where it asks for tokens");
     let service = config.realm.service.unwrap();
     assert_eq!((service.name.as_str(), service.port), ("snaphook-hooks", 9443));
 }

@@ -8,6 +8,9 @@
 {{- $port := include "snaphook.servicePort" (list . .Values.hooks.service) | int -}}
 {{- $service := dict "name" (printf "%s-hooks" (include "snaphook.fullname" .)) "port" $port -}}
 {{- $realm = merge $realm (dict "internalHooksUrl" $hooks "service" $service) -}}
+{{- if not (dig "realm" "issuer" nil $config) -}}
+{{- $realm = merge $realm (dict "hooksUrl" $hooks) -}}
+{{- end -}}
 {{- end -}}
 {{- with .Values.namespaces -}}
 {{- $_ := set $config "watchNamespaces" . -}}

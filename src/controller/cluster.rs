@@ -161,9 +161,9 @@ impl Cluster {
     where
         Resources: Of<K>,
     {
-        let namespace = resource.namespace().unwrap_or_default();
-        let near: Vec<_> = self.all_resources.iter().flat_map(|resources| resources.of().within(&namespace)).collect();
-        fetch::rivals(resource, near.iter().filter_map(|guarded| guarded.0.as_ref().ok()))
+        // A namespace is in one lane alone.
+        let near = self.all_resources.iter().map(|resources| resources.of().rivals(resource));
+        near.max_by_key(|rivals| (rivals.older_in_namespace, rivals.secret_name.is_some())).unwrap_or_default()
     }
 
     /// Whether the very resource that a record was made from is there.

@@ -236,7 +236,7 @@ impl Work {
         Cluster: World<K> + Surroundings<K>,
         Resources: Of<K>,
     {
-        let resources: &Indexed<Guarded<K>> = self.cluster.caches.resources.of();
+        let resources: &Indexed<K> = self.cluster.caches.resources.of();
         let reconciles = applier(
             |guarded, work: Arc<Self>| Box::pin(async move { work.reconcile::<K>(&guarded).await }),
             |guarded, error, work| work.back_off::<K>(&guarded, error),
@@ -424,7 +424,7 @@ impl Work {
     where
         Resources: Of<K>,
     {
-        let resources: &Indexed<Guarded<K>> = self.cluster.caches.resources.of();
+        let resources: &Indexed<K> = self.cluster.caches.resources.of();
         let known = ObjectRef::new(&source.name).within(&source.namespace);
         Ok(resources.get(&known).is_some() || self.cluster.resource_exists::<K>(source).await?)
     }

@@ -68,13 +68,13 @@ fn triggers<K: Send + 'static>(
 
 /// The resources of a kind. A deletion also wakes the ones that it stood in the way of.
 #[must_use]
-pub fn resources<K: Kind>(api: Api<Guarded<K>>, what: &'static str) -> (Indexed<Guarded<K>>, Triggers) {
+pub fn resources<K: Kind>(api: Api<Guarded<K>>, what: &'static str) -> (Indexed<K>, Triggers) {
     resources_and(api, what, |_, _| {})
 }
 
 /// The Webhooks, and the credentials that they name or have named.
 #[must_use]
-pub fn webhooks(api: Api<Guarded<Webhook>>) -> (Indexed<Guarded<Webhook>>, Triggers, Triggers) {
+pub fn webhooks(api: Api<Guarded<Webhook>>) -> (Indexed<Webhook>, Triggers, Triggers) {
     let (sender, credentials) = mpsc::unbounded();
     let mut last = HashMap::new();
     let (cache, triggers) = resources_and(api, "Webhooks", move |webhook: &Guarded<Webhook>, gone| {
@@ -111,7 +111,7 @@ fn resources_and<K: Kind>(
     api: Api<Guarded<K>>,
     what: &'static str,
     mut also: impl FnMut(&Guarded<K>, bool) + Send + 'static,
-) -> (Indexed<Guarded<K>>, Triggers) {
+) -> (Indexed<K>, Triggers) {
     let (namespaces, events) = (Namespaces::default(), watched(api, config()));
     let index = namespaces.clone();
     let (cache, events) = follow(events, what, trim_resource, move |event, store| index.follow(event, store));
@@ -133,6 +133,7 @@ fn resources_and<K: Kind>(
 fn trim_resource<K: Kind>(resource: &mut Guarded<K>) {
     let metadata = resource.meta_mut();
     metadata.managed_fields = None;
+    metadata.finalizers.iter_mut().for_each(Vec::shrink_to_fit);
     metadata.annotations = metadata.annotations.take().map(|mut annotations| {
         annotations.remove(LAST_APPLIED);
         annotations
@@ -239,6 +240,8 @@ pub fn consumers(api: Api<Secret>, resources: Resources) -> (Cache<Secret>, Trig
 
 fn trim_secret(secret: &mut Secret) {
     secret.metadata.managed_fields = None;
+    // One, in room for four.
+    secret.metadata.owner_references.iter_mut().for_each(Vec::shrink_to_fit);
 }
 
 fn made_for(secret: &Secret) -> Option<Trigger> {

@@ -2,139 +2,183 @@
 //! resources one after the other must not be a walk over all of them each time.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     ops::Deref,
     sync::{Arc, PoisonError, RwLock},
 };
 
+use k8s_openapi::jiff::Timestamp;
 use kube::{
-    Resource, ResourceExt as _,
+    ResourceExt as _,
     runtime::{
         reflector::{ObjectRef, Store},
         watcher,
     },
 };
 
-use super::cache::Cache;
+use super::{cache::Cache, resources::Guarded};
+use crate::{
+    controller::fetch::{self, Rivals},
+    crd::{Kind, Report as _},
+};
 
 /// What a watch has seen, also by namespace.
 #[derive(Clone)]
-pub struct Indexed<K: Resource<DynamicType = ()> + Clone + 'static> {
-    cache: Cache<K>,
+pub struct Indexed<K: Kind> {
+    cache: Cache<Guarded<K>>,
     namespaces: Namespaces<K>,
 }
 
-impl<K: Resource<DynamicType = ()> + Clone + 'static> Indexed<K> {
-    pub(super) fn new(cache: Cache<K>, namespaces: Namespaces<K>) -> Self {
+impl<K: Kind> Indexed<K> {
+    pub(super) fn new(cache: Cache<Guarded<K>>, namespaces: Namespaces<K>) -> Self {
         Self { cache, namespaces }
     }
 
     /// Those in a namespace.
     #[must_use]
-    pub fn within(&self, namespace: &str) -> Vec<Arc<K>> {
-        let namespaces = self.namespaces.0.read().unwrap_or_else(PoisonError::into_inner);
-        namespaces.get(namespace).map(|objects| objects.values().cloned().collect()).unwrap_or_default()
+    pub fn within(&self, namespace: &str) -> Vec<Arc<Guarded<K>>> {
+        let near = |space: &Space<K>| space.named.values().cloned().collect();
+        self.namespaces.look(namespace, near).unwrap_or_default()
+    }
+
+    /// Who stands in a resource's way.
+    #[must_use]
+    pub fn rivals(&self, resource: &K) -> Rivals {
+        let namespace = resource.namespace().unwrap_or_default();
+        self.namespaces.look(&namespace, |space| space.rivals(resource)).unwrap_or_default()
     }
 }
 
-impl<K: Resource<DynamicType = ()> + Clone + 'static> Deref for Indexed<K> {
-    type Target = Cache<K>;
+impl<K: Kind> Deref for Indexed<K> {
+    type Target = Cache<Guarded<K>>;
 
-    fn deref(&self) -> &Cache<K> {
+    fn deref(&self) -> &Cache<Guarded<K>> {
         &self.cache
     }
 }
 
-/// Objects by namespace and name, the very ones of a store.
-pub(super) struct Namespaces<K>(Arc<RwLock<HashMap<String, Named<K>>>>);
+/// The resources of a store, by namespace.
+pub(super) struct Namespaces<K: Kind>(Arc<RwLock<HashMap<String, Space<K>>>>);
 
-type Named<K> = HashMap<String, Arc<K>>;
+/// Those of one namespace.
+struct Space<K: Kind> {
+    /// The very ones of the store.
+    named: HashMap<String, Arc<Guarded<K>>>,
+    /// Names of Secrets that are wanted or had, and who does.
+    claims: BTreeSet<(String, String)>,
+    /// All that parse, the oldest first.
+    ages: Vec<Age>,
+}
 
-impl<K> Clone for Namespaces<K> {
+/// As [`fetch`] goes by it, within a namespace.
+type Age = (Option<Timestamp>, String);
+
+impl<K: Kind> Clone for Namespaces<K> {
     fn clone(&self) -> Self {
         Self(self.0.clone())
     }
 }
 
-impl<K> Default for Namespaces<K> {
+impl<K: Kind> Default for Namespaces<K> {
     fn default() -> Self {
         Self(Arc::default())
     }
 }
 
-impl<K: Resource<DynamicType = ()> + Clone + 'static> Namespaces<K> {
+impl<K: Kind> Namespaces<K> {
     /// Follows an event that the store has taken in.
-    pub(super) fn follow(&self, event: &watcher::Event<K>, store: &Store<K>) {
-        let mut namespaces = self.0.write().unwrap_or_else(PoisonError::into_inner);
+    pub(super) fn follow(&self, event: &watcher::Event<Guarded<K>>, store: &Store<Guarded<K>>) {
+        let mut spaces = self.0.write().unwrap_or_else(PoisonError::into_inner);
         match event {
             // A store shows a new list when it is whole.
             watcher::Event::Init | watcher::Event::InitApply(_) => {}
             watcher::Event::InitDone => {
-                namespaces.clear();
+                spaces.clear();
                 for object in store.state() {
-                    namespaces.entry(namespace(&*object)).or_default().insert(object.name_any(), object);
+                    spaces.entry(object.namespace().unwrap_or_default()).or_default().list(object);
                 }
+                spaces.values_mut().for_each(|space| space.ages.sort_unstable());
             }
             watcher::Event::Apply(object) => {
+                let space = spaces.entry(object.namespace().unwrap_or_default()).or_default();
                 if let Some(stored) = store.get(&ObjectRef::from_obj(object)) {
-                    namespaces.entry(namespace(object)).or_default().insert(object.name_any(), stored);
+                    space.set(stored);
                 }
             }
             watcher::Event::Delete(object) => {
-                let of = namespace(object);
-                if let Some(objects) = namespaces.get_mut(&of) {
-                    objects.remove(&object.name_any());
-                    if objects.is_empty() {
-                        namespaces.remove(&of);
+                let of = object.namespace().unwrap_or_default();
+                if let Some(space) = spaces.get_mut(&of) {
+                    space.remove(&object.name_any());
+                    if space.named.is_empty() {
+                        spaces.remove(&of);
                     }
                 }
             }
         }
     }
+
+    fn look<T>(&self, namespace: &str, look: impl FnOnce(&Space<K>) -> T) -> Option<T> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).get(namespace).map(look)
+    }
 }
 
-fn namespace(object: &impl Resource) -> String {
-    object.namespace().unwrap_or_default()
+impl<K: Kind> Default for Space<K> {
+    fn default() -> Self {
+        Self { named: HashMap::new(), claims: BTreeSet::new(), ages: Vec::new() }
+    }
+}
+
+impl<K: Kind> Space<K> {
+    /// The same as if all were looked at.
+    fn rivals(&self, resource: &K) -> Rivals {
+        let wanted = resource.consumer_name();
+        let claims = self.claims.range((wanted.clone(), String::new())..);
+        let claims = claims.take_while(|(secret, _)| *secret == wanted).filter_map(|(_, name)| self.named.get(name));
+        let rivals = fetch::rivals(resource, claims.filter_map(|guarded| guarded.0.as_ref().ok()));
+        let older_in_namespace = self.ages.partition_point(|other| *other < age(resource));
+        Rivals { older_in_namespace, ..rivals }
+    }
+
+    fn set(&mut self, object: Arc<Guarded<K>>) {
+        self.remove(&object.name_any());
+        self.list(object);
+        // It is the last one now, and mostly also the youngest.
+        if let Some(last) = self.ages.pop() {
+            let place = self.ages.partition_point(|other| *other < last);
+            self.ages.insert(place, last);
+        }
+    }
+
+    /// Adds one that is not there; ages are to be sorted then.
+    fn list(&mut self, object: Arc<Guarded<K>>) {
+        if let Ok(resource) = &object.0 {
+            self.ages.push(age(resource));
+            self.claims.extend(claims(resource));
+        }
+        self.named.insert(object.name_any(), object);
+    }
+
+    fn remove(&mut self, name: &str) {
+        let Some(object) = self.named.remove(name) else { return };
+        let Ok(resource) = &object.0 else { return };
+        if let Ok(place) = self.ages.binary_search(&age(resource)) {
+            self.ages.remove(place);
+        }
+        for claim in claims(resource) {
+            self.claims.remove(&claim);
+        }
+    }
+}
+
+fn age<K: Kind>(resource: &K) -> Age {
+    (resource.creation_timestamp().map(|time| time.0), resource.name_any())
+}
+
+fn claims<K: Kind>(resource: &K) -> impl Iterator<Item = (String, String)> {
+    let had = resource.status().and_then(|status| status.secret_name().map(str::to_owned));
+    let name = resource.name_any();
+    [Some(resource.consumer_name()), had].into_iter().flatten().map(move |secret| (secret, name.clone()))
 }
 
 #[cfg(test)]
-mod tests {
-    use k8s_openapi::api::core::v1::Secret;
-    use kube::{core::ObjectMeta, runtime::reflector};
-
-    use super::*;
-
-    fn secret(namespace: &str, name: &str, version: &str) -> Secret {
-        let [namespace, name, version] = [namespace, name, version].map(|text| Some(text.to_owned()));
-        let metadata = ObjectMeta { namespace, name, resource_version: version, ..ObjectMeta::default() };
-        Secret { metadata, ..Secret::default() }
-    }
-
-    #[test]
-    fn it_shows_what_the_store_has() {
-        use watcher::Event::{Apply, Delete, Init, InitApply, InitDone};
-        let (store, mut writer) = reflector::store::<Secret>();
-        let namespaces = Namespaces::<Secret>::default();
-        let names = |namespace: &str| {
-            let all = namespaces.0.read().unwrap();
-            let found = all.get(namespace).into_iter().flatten();
-            let mut names: Vec<String> =
-                found.map(|(name, object)| format!("{name} {}", object.resource_version().unwrap())).collect();
-            names.sort();
-            names
-        };
-        let mut take = |event: watcher::Event<Secret>| {
-            writer.apply_watcher_event(&event);
-            namespaces.follow(&event, &store);
-        };
-        [Init, InitApply(secret("a", "one", "1")), InitApply(secret("b", "two", "2"))].into_iter().for_each(&mut take);
-        assert_eq!(names("a"), [""; 0], "the list is not whole");
-        [InitDone, Apply(secret("a", "three", "3")), Apply(secret("a", "one", "4"))].into_iter().for_each(&mut take);
-        assert_eq!((names("a"), names("b")), (vec!["one 4".into(), "three 3".into()], vec!["two 2".into()]));
-        take(Delete(secret("a", "one", "5")));
-        take(Delete(secret("b", "two", "6")));
-        assert_eq!((names("a"), names("b")), (vec!["three 3".into()], vec![]));
-        [Init, InitApply(secret("c", "four", "7")), InitDone].into_iter().for_each(&mut take);
-        assert_eq!((names("a"), names("c")), (vec![], vec!["four 7".into()]));
-    }
-}
+mod tests;

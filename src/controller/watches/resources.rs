@@ -47,33 +47,33 @@ impl Trigger {
 #[derive(Clone)]
 pub struct Resources {
     /// Of this kind.
-    pub app_credentials: Indexed<Guarded<AppCredential>>,
+    pub app_credentials: Indexed<AppCredential>,
     /// Of this kind.
-    pub webhooks: Indexed<Guarded<Webhook>>,
+    pub webhooks: Indexed<Webhook>,
     /// Of this kind.
-    pub webhook_credentials: Indexed<Guarded<WebhookCredential>>,
+    pub webhook_credentials: Indexed<WebhookCredential>,
 }
 
 /// The resources of one kind among all.
 pub trait Of<K: Kind> {
     /// Those of the kind.
-    fn of(&self) -> &Indexed<Guarded<K>>;
+    fn of(&self) -> &Indexed<K>;
 }
 
 impl Of<AppCredential> for Resources {
-    fn of(&self) -> &Indexed<Guarded<AppCredential>> {
+    fn of(&self) -> &Indexed<AppCredential> {
         &self.app_credentials
     }
 }
 
 impl Of<Webhook> for Resources {
-    fn of(&self) -> &Indexed<Guarded<Webhook>> {
+    fn of(&self) -> &Indexed<Webhook> {
         &self.webhooks
     }
 }
 
 impl Of<WebhookCredential> for Resources {
-    fn of(&self) -> &Indexed<Guarded<WebhookCredential>> {
+    fn of(&self) -> &Indexed<WebhookCredential> {
         &self.webhook_credentials
     }
 }
@@ -93,7 +93,7 @@ impl Resources {
     }
 }
 
-fn concerned<K: Kind>(resources: &Indexed<Guarded<K>>, by: &impl Concerns) -> Vec<Trigger> {
+fn concerned<K: Kind>(resources: &Indexed<K>, by: &impl Concerns) -> Vec<Trigger> {
     let near = resources.within(by.namespace());
     near.iter().filter(|resource| by.concerns(resource)).map(|resource| Trigger::of(resource)).collect()
 }

@@ -184,12 +184,8 @@ impl Bundles {
         let mut news = false;
         for index in self.indices() {
             let told = self.in_cache(index).and_then(|secret| secret.resource_version());
-            let before = image.told.get(&index);
-            if told.as_ref() == before {
-                continue;
-            }
-            let known = image.versions.get(&index).map(|version| &version.resource_version);
-            news |= told.as_ref().is_none_or(|told| known.is_none_or(|known| is_later(told, known)));
+            let known = image.versions.get(&index).map(|version| version.resource_version.as_str());
+            news |= is_news(told.as_deref(), image.told.get(&index).map(String::as_str), known);
             match told {
                 Some(told) => drop(image.told.insert(index, told)),
                 None => drop(image.told.remove(&index)),
@@ -335,7 +331,38 @@ fn answer(to: oneshot::Sender<Result<(), ApplyError>>, result: Result<(), ApplyE
 }
 
 /// Resource versions are numbers that grow; what is no number is looked at.
+/// Whether what the watch tells of a bundle is not our own doing. `before` is what it told when it was last asked.
+fn is_news(told: Option<&str>, before: Option<&str>, known: Option<&str>) -> bool {
+    match told {
+        Some(told) => before != Some(told) && known.is_none_or(|known| is_later(told, known)),
+        // Deleted, or so new that the watch has not told of it: that looks the same.
+        None => before.is_some() || known.is_some(),
+    }
+}
+
 fn is_later(told: &str, known: &str) -> bool {
     let number = |version: &str| version.parse::<u64>().ok();
     number(told).zip(number(known)).is_none_or(|(told, known)| told > known)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_trusted_only_where_the_watch_agrees() {
+        let cases = [
+            ((None, None, None), false, "there is none"),
+            ((Some("5"), None, Some("5")), false, "our own write"),
+            ((Some("5"), Some("5"), Some("7")), false, "the watch is behind our own write"),
+            ((Some("5"), Some("4"), Some("7")), false, "and comes nearer"),
+            ((Some("8"), Some("7"), Some("7")), true, "somebody else has written"),
+            ((Some("5"), None, None), true, "somebody else has made it"),
+            ((None, Some("7"), Some("7")), true, "deleted"),
+            ((None, None, Some("7")), true, "deleted before the watch was asked again"),
+        ];
+        for ((told, before, known), news, what) in cases {
+            assert_eq!(is_news(told, before, known), news, "{what}");
+        }
+    }
 }

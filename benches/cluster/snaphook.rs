@@ -109,10 +109,14 @@ impl Installation {
         let mut command = self.command();
         command.args(["controller", "--probes-listen", "127.0.0.1:0", "--config"]);
         command.arg(self.directory.join("config.yaml"));
-        let log = self.directory.join("controller.log");
-        // The one before had another address.
+        Supervised::spawn(&command, self.fresh("controller.log"))
+    }
+
+    /// A log without that of the process before, which had another address.
+    fn fresh(&self, log: &str) -> PathBuf {
+        let log = self.directory.join(log);
         let _ = std::fs::remove_file(&log);
-        Supervised::spawn(&command, log)
+        log
     }
 
     /// A server of the shared realm, and where it listens.
@@ -124,7 +128,7 @@ impl Installation {
     pub(crate) async fn server_with(&self, name: &str, arguments: &[&str]) -> Result<(Supervised, String, String)> {
         let mut command = self.command();
         command.args(["server", "--listen", "127.0.0.1:0", "--probes-listen", "127.0.0.1:0"]).args(arguments);
-        let process = Supervised::spawn(&command, self.directory.join(format!("{name}.log")))?;
+        let process = Supervised::spawn(&command, self.fresh(&format!("{name}.log")))?;
         let (public, probes) = (listening(&process, "public=").await?, listening(&process, "probes=").await?);
         Ok((process, public, probes))
     }

@@ -30,7 +30,7 @@ use crate::{
 
 const SECRET: &str = "a-secret-of-the-load-program-0123456789";
 /// More than a round can take.
-pub(crate) const PREPARED: u64 = 60_000;
+pub(crate) const PREPARED: u64 = 120_000;
 
 pub(crate) fn measures() -> Vec<Measure> {
     let hooks = Hooks::start("hooks");

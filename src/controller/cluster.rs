@@ -28,7 +28,7 @@ use super::{
     route::HttpRoute,
     steps::{StatusOf, Steps},
     wakes::Wakes,
-    watches::{Cache, Listed, Of, Resources, Routes},
+    watches::{Cache, Listed, Resources, Routes},
 };
 use crate::{
     config,
@@ -155,15 +155,6 @@ impl Cluster {
         let namespace = resource.namespace().unwrap_or_default();
         let cached = self.caches.namespaces.as_ref().and_then(|store| store.get(&ObjectRef::new(&namespace)));
         cached.map(|namespace| namespace.labels().clone()).unwrap_or_default()
-    }
-
-    fn rivals<K: Kind>(&self, resource: &K) -> fetch::Rivals
-    where
-        Resources: Of<K>,
-    {
-        // A namespace is in one lane alone.
-        let near = self.all_resources.iter().map(|resources| resources.of().rivals(resource));
-        near.max_by_key(|rivals| (rivals.older_in_namespace, rivals.secret_name.is_some())).unwrap_or_default()
     }
 
     /// Whether the very resource that a record was made from is there.

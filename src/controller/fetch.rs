@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use k8s_openapi::{ByteString, api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::ObjectMeta};
-use kube::ResourceExt;
+use kube::{Resource, ResourceExt};
 
 use super::steps::Steps;
 use crate::{
@@ -157,8 +157,9 @@ fn is_older<K: Kind>(other: &K, resource: &K) -> bool {
     age(other) < age(resource)
 }
 
-/// Each resource is compared with every other: nothing is copied for it.
-fn age<K: Kind>(resource: &K) -> (Option<Timestamp>, Option<&str>, Option<&str>) {
+/// What the order of two resources goes by. Resources are compared with many others: nothing is copied for it.
+#[must_use]
+pub fn age(resource: &impl Resource) -> (Option<Timestamp>, Option<&str>, Option<&str>) {
     let ObjectMeta { creation_timestamp, namespace, name, .. } = resource.meta();
     (creation_timestamp.as_ref().map(|time| time.0), namespace.as_deref(), name.as_deref())
 }

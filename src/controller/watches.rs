@@ -134,10 +134,9 @@ fn trim_resource<K: Kind>(resource: &mut Guarded<K>) {
     let metadata = resource.meta_mut();
     metadata.managed_fields = None;
     metadata.finalizers.iter_mut().for_each(Vec::shrink_to_fit);
-    metadata.annotations = metadata.annotations.take().map(|mut annotations| {
+    if let Some(annotations) = &mut metadata.annotations {
         annotations.remove(LAST_APPLIED);
-        annotations
-    });
+    }
 }
 
 /// What users say of a resource: our own finalizer and status change nothing in it, and need no second look.

@@ -47,7 +47,7 @@ where
             foreign,
             references,
             namespace_labels: self.namespace_labels(resource),
-            rivals: self.rivals(resource),
+            rivals: self.caches.resources.of().rivals(resource),
             contested_by: self.contests.winner(&namespace, &resource.consumer_name()),
             around,
         })

@@ -330,7 +330,6 @@ fn answer(to: oneshot::Sender<Result<(), ApplyError>>, result: Result<(), ApplyE
     drop(to.send(result));
 }
 
-/// Resource versions are numbers that grow; what is no number is looked at.
 /// Whether what the watch tells of a bundle is not our own doing. `before` is what it told when it was last asked.
 fn is_news(told: Option<&str>, before: Option<&str>, known: Option<&str>) -> bool {
     match told {
@@ -340,6 +339,7 @@ fn is_news(told: Option<&str>, before: Option<&str>, known: Option<&str>) -> boo
     }
 }
 
+/// Resource versions are numbers that grow; what is no number is looked at.
 fn is_later(told: &str, known: &str) -> bool {
     let number = |version: &str| version.parse::<u64>().ok();
     number(told).zip(number(known)).is_none_or(|(told, known)| told > known)

@@ -7,7 +7,6 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
-use k8s_openapi::jiff::Timestamp;
 use kube::{
     ResourceExt as _,
     runtime::{
@@ -67,11 +66,8 @@ struct Space<K: Kind> {
     /// Names of Secrets that are wanted or had, and who does.
     claims: BTreeSet<(String, String)>,
     /// All that parse, the oldest first.
-    ages: Vec<Age>,
+    by_age: Vec<Arc<Guarded<K>>>,
 }
-
-/// As [`fetch`] goes by it, within a namespace.
-type Age = (Option<Timestamp>, String);
 
 impl<K: Kind> Clone for Namespaces<K> {
     fn clone(&self) -> Self {
@@ -94,10 +90,12 @@ impl<K: Kind> Namespaces<K> {
             watcher::Event::Init | watcher::Event::InitApply(_) => {}
             watcher::Event::InitDone => {
                 spaces.clear();
-                for object in store.state() {
-                    spaces.entry(object.namespace().unwrap_or_default()).or_default().list(object);
+                let mut all = store.state();
+                // Each is then the youngest so far, and its place the last.
+                all.sort_unstable_by(|one, other| fetch::age(&**one).cmp(&fetch::age(&**other)));
+                for object in all {
+                    spaces.entry(object.namespace().unwrap_or_default()).or_default().set(object);
                 }
-                spaces.values_mut().for_each(|space| space.ages.sort_unstable());
             }
             watcher::Event::Apply(object) => {
                 let space = spaces.entry(object.namespace().unwrap_or_default()).or_default();
@@ -124,7 +122,7 @@ impl<K: Kind> Namespaces<K> {
 
 impl<K: Kind> Default for Space<K> {
     fn default() -> Self {
-        Self { named: HashMap::new(), claims: BTreeSet::new(), ages: Vec::new() }
+        Self { named: HashMap::new(), claims: BTreeSet::new(), by_age: Vec::new() }
     }
 }
 
@@ -135,24 +133,18 @@ impl<K: Kind> Space<K> {
         let claims = self.claims.range((wanted.clone(), String::new())..);
         let claims = claims.take_while(|(secret, _)| *secret == wanted).filter_map(|(_, name)| self.named.get(name));
         let rivals = fetch::rivals(resource, claims.filter_map(|guarded| guarded.0.as_ref().ok()));
-        let older_in_namespace = self.ages.partition_point(|other| *other < age(resource));
-        Rivals { older_in_namespace, ..rivals }
+        Rivals { older_in_namespace: self.older(resource), ..rivals }
+    }
+
+    fn older(&self, resource: &K) -> usize {
+        let age = fetch::age(resource);
+        self.by_age.partition_point(|other| fetch::age(&**other) < age)
     }
 
     fn set(&mut self, object: Arc<Guarded<K>>) {
         self.remove(&object.name_any());
-        self.list(object);
-        // It is the last one now, and mostly also the youngest.
-        if let Some(last) = self.ages.pop() {
-            let place = self.ages.partition_point(|other| *other < last);
-            self.ages.insert(place, last);
-        }
-    }
-
-    /// Adds one that is not there; ages are to be sorted then.
-    fn list(&mut self, object: Arc<Guarded<K>>) {
         if let Ok(resource) = &object.0 {
-            self.ages.push(age(resource));
+            self.by_age.insert(self.older(resource), object.clone());
             self.claims.extend(claims(resource));
         }
         self.named.insert(object.name_any(), object);
@@ -161,17 +153,11 @@ impl<K: Kind> Space<K> {
     fn remove(&mut self, name: &str) {
         let Some(object) = self.named.remove(name) else { return };
         let Ok(resource) = &object.0 else { return };
-        if let Ok(place) = self.ages.binary_search(&age(resource)) {
-            self.ages.remove(place);
-        }
+        self.by_age.remove(self.older(resource));
         for claim in claims(resource) {
             self.claims.remove(&claim);
         }
     }
-}
-
-fn age<K: Kind>(resource: &K) -> Age {
-    (resource.creation_timestamp().map(|time| time.0), resource.name_any())
 }
 
 fn claims<K: Kind>(resource: &K) -> impl Iterator<Item = (String, String)> {

@@ -123,11 +123,10 @@ pub fn check_headers(headers: &BTreeMap<String, String>) -> Result<(), (&str, Fi
 
 /// One form for all spellings that some receiver takes for the same header.
 pub(in crate::delivery) fn folded(name: &str) -> Cow<'_, str> {
-    let folds = |byte: u8| matches!(byte, b'_' | b'.') || byte.is_ascii_uppercase();
-    if !name.bytes().any(folds) {
+    let fold = |byte: u8| if matches!(byte, b'_' | b'.') { b'-' } else { byte.to_ascii_lowercase() };
+    if name.bytes().all(|byte| fold(byte) == byte) {
         return Cow::Borrowed(name);
     }
-    let fold = |byte: u8| if matches!(byte, b'_' | b'.') { b'-' } else { byte.to_ascii_lowercase() };
     name.bytes().map(fold).map(char::from).collect()
 }
 

@@ -28,7 +28,7 @@ use super::{
     route::HttpRoute,
     steps::{StatusOf, Steps},
     wakes::Wakes,
-    watches::{Cache, Listed, Resources, Routes},
+    watches::{Cache, Listed, PackedCache, Resources, Routes},
 };
 use crate::{
     config,
@@ -42,9 +42,9 @@ pub struct Caches {
     /// The resources.
     pub resources: Resources,
     /// Secrets for apps.
-    pub consumers: Cache<Secret>,
+    pub consumers: PackedCache<Secret>,
     /// Secrets that may be referred to.
-    pub references: Cache<Secret>,
+    pub references: PackedCache<Secret>,
     /// Namespaces, where the policy asks for their labels.
     pub namespaces: Option<Cache<PartialObjectMeta<Namespace>>>,
     /// Routes.
@@ -57,7 +57,7 @@ impl Caches {
     /// Whether those were filled that every kind depends on.
     pub fn shared(&self) -> impl Iterator<Item = &Listed> {
         let Self { resources: _, consumers, references, namespaces, ingresses: _, http_routes: _ } = self;
-        let secrets = [consumers, references].into_iter().map(Cache::listed);
+        let secrets = [consumers, references].into_iter().map(PackedCache::listed);
         secrets.chain(namespaces.as_ref().map(Cache::listed))
     }
 }
@@ -104,16 +104,13 @@ impl Cluster {
 
     async fn secret(
         &self,
-        cache: &Cache<Secret>,
+        cache: &PackedCache<Secret>,
         namespace: &str,
         name: &str,
         depth: Depth,
     ) -> Result<Option<Secret>, ApplyError> {
         match depth {
-            Depth::Cached => {
-                let cached = cache.get(&ObjectRef::new(name).within(namespace));
-                Ok(cached.map(|secret| (*secret).clone()))
-            }
+            Depth::Cached => Ok(cache.get(namespace, name)),
             Depth::Live => call_opt(&format!("the Secret {name}"), self.secrets(namespace).get(name)).await,
         }
     }

@@ -22,7 +22,7 @@ pub use self::{bundles::Bundles, own::OwnSecrets};
 use super::{
     apply::ApplyError,
     fetch::{self, Depth, ObjectVersion, StoredRecord},
-    watches::{Cache, Listed},
+    watches::{Cache, Listed, PackedCache},
 };
 use crate::{
     config::SidecarRealm,
@@ -163,7 +163,7 @@ impl Place {
 #[derive(Clone)]
 pub struct RecordCaches {
     /// Those in the shared realm.
-    pub own: Cache<Secret>,
+    pub own: PackedCache<Secret>,
     /// Bundles in other namespaces.
     pub bundles: Cache<Secret>,
 }
@@ -176,14 +176,15 @@ impl RecordCaches {
     }
 
     /// Every record of a kind that parses.
-    #[must_use]
-    pub fn documents<R: Document>(&self) -> Vec<R> {
-        let own = self.own.state();
-        let own = own.iter().filter_map(|secret| fetch::data(secret).get(record::DATA_KEY));
-        let bundles = self.bundles.state();
-        let files = bundles.iter().flat_map(|secret| fetch::data(secret));
-        let of_kind = files.filter(|(file, _)| record::kind_of_file(file) == Some(R::KIND)).map(|(_, json)| json);
-        own.chain(of_kind).filter_map(|json| record::parse(&json.0).ok()).collect()
+    pub fn documents<R: Document>(&self) -> impl Iterator<Item = R> + use<R> {
+        let own =
+            self.own.all().filter_map(|secret| record::parse(&fetch::data(&secret).get(record::DATA_KEY)?.0).ok());
+        let bundled = self.bundles.state().into_iter().flat_map(|secret| {
+            let files = fetch::data(&secret).iter();
+            let of_kind = files.filter(|(file, _)| record::kind_of_file(file) == Some(R::KIND));
+            of_kind.filter_map(|(_, json)| record::parse(&json.0).ok()).collect::<Vec<R>>()
+        });
+        own.chain(bundled)
     }
 }
 
@@ -294,15 +295,14 @@ impl Records {
     }
 
     /// Every record in the caches, with where it lies, for those who look for orphans. Also what somebody put into a bundle.
-    #[must_use]
-    pub fn all(&self) -> Vec<Found> {
-        let own = self.caches.own.state().into_iter().filter_map(|secret| self.own.clone().found(&secret));
+    pub fn all(&self) -> impl Iterator<Item = Found> {
+        let own = self.caches.own.all().filter_map(|secret| self.own.clone().found(&secret));
         let bundles = self.caches.bundles.state();
         let namespaces = bundles.iter().filter(|secret| bundle::index_of(&secret.name_any()).is_some());
         let mut namespaces: Vec<_> = namespaces.filter_map(|secret| secret.namespace()).collect();
         namespaces.sort_unstable();
         namespaces.dedup();
-        own.chain(namespaces.iter().flat_map(|namespace| self.bundles(namespace).found())).collect()
+        own.chain(namespaces.into_iter().flat_map(|namespace| self.bundles(&namespace).found()))
     }
 
     /// Ends the bundles of namespaces that are no longer listed and have no record in them.

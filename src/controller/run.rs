@@ -375,8 +375,8 @@ impl Work {
         for listed in [ingresses.listed(), http_routes.listed()] {
             listed.wait().await;
         }
-        let ingresses = ingresses.all().into_iter().map(Route::from);
-        for route in ingresses.chain(http_routes.all().into_iter().map(Route::from)) {
+        let ingresses = ingresses.all().map(Route::from);
+        for route in ingresses.chain(http_routes.all().map(Route::from)) {
             if let Err(error) = self.sweep_route(&route).await {
                 tracing::warn!(route = route.name(), reason = error.reason(), "an orphan was not looked at");
             }

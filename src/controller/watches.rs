@@ -2,6 +2,7 @@
 
 mod cache;
 mod namespaces;
+mod packed;
 mod resources;
 mod routes;
 mod served;
@@ -28,12 +29,14 @@ use kube::{
 pub use self::{
     cache::{Cache, Listed},
     namespaces::Indexed,
+    packed::PackedCache,
     resources::{Guarded, Of, Resources, Trigger},
     routes::{Routes, routes},
 };
 use self::{
     cache::{config, follow, watch, watched},
     namespaces::Namespaces,
+    packed::pack,
 };
 use super::fetch::{CONSUMER_LABEL, OWNER_ANNOTATION};
 use crate::{
@@ -180,11 +183,11 @@ pub fn records(
     realm_namespace: &str,
     of_namespace: Option<&str>,
     resources: Resources,
-) -> (Cache<Secret>, Triggers) {
+) -> (PackedCache<Secret>, Triggers) {
     let of_namespace = of_namespace.map(|name| format!(",{}={name}", record::NAMESPACE_LABEL)).unwrap_or_default();
     let selector = format!("{} in (client,endpoint,injection){of_namespace}", record::LABEL);
     let api = Api::namespaced(client.clone(), realm_namespace);
-    let (cache, events) = watch(api, config().labels(&selector), "records", trim_record);
+    let (cache, events) = pack(watched(api, config().labels(&selector)), "records", trim_record);
     let triggers = triggers(events, move |secret, _| {
         let json = secret.data.as_ref().and_then(|data| data.get(record::DATA_KEY));
         json.map(|json| record_triggers(json, &resources)).unwrap_or_default()
@@ -228,8 +231,8 @@ fn made_from(json: &ByteString) -> Option<Trigger> {
 
 /// Secrets for apps: a trigger is the resource that the owner annotation names. A deletion also wakes those that waited for the name.
 #[must_use]
-pub fn consumers(api: Api<Secret>, resources: Resources) -> (Cache<Secret>, Triggers) {
-    let (cache, events) = watch(api, config().labels(CONSUMER_LABEL), "Secrets for apps", trim_secret);
+pub fn consumers(api: Api<Secret>, resources: Resources) -> (PackedCache<Secret>, Triggers) {
+    let (cache, events) = pack(watched(api, config().labels(CONSUMER_LABEL)), "Secrets for apps", trim_secret);
     let triggers = triggers(events, move |secret, gone| {
         let waiting = if gone { resources.concerned(&Gone(secret)) } else { Vec::new() };
         made_for(secret).into_iter().chain(waiting).collect()
@@ -239,8 +242,6 @@ pub fn consumers(api: Api<Secret>, resources: Resources) -> (Cache<Secret>, Trig
 
 fn trim_secret(secret: &mut Secret) {
     secret.metadata.managed_fields = None;
-    // One, in room for four.
-    secret.metadata.owner_references.iter_mut().for_each(Vec::shrink_to_fit);
 }
 
 fn made_for(secret: &Secret) -> Option<Trigger> {
@@ -250,9 +251,10 @@ fn made_for(secret: &Secret) -> Option<Trigger> {
 
 /// Secrets that may be referred to: triggers are the resources that do.
 #[must_use]
-pub fn references(api: Api<Secret>, resources: Resources) -> (Cache<Secret>, Triggers) {
+pub fn references(api: Api<Secret>, resources: Resources) -> (PackedCache<Secret>, Triggers) {
     let selector = format!("{ALLOW_REFERENCE_LABEL}=true");
-    let (cache, events) = watch(api, config().labels(&selector), "Secrets that may be referred to", trim_secret);
+    let events = watched(api, config().labels(&selector));
+    let (cache, events) = pack(events, "Secrets that may be referred to", trim_secret);
     let triggers = triggers(events, move |secret, _| resources.concerned(&Referable(secret)));
     (cache, triggers)
 }

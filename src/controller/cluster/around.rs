@@ -3,7 +3,7 @@
 use std::future::{self, Future};
 
 use k8s_openapi::api::core::v1::Service;
-use kube::{Api, ResourceExt as _, runtime::reflector::ObjectRef};
+use kube::{Api, ResourceExt as _};
 
 use super::{Cluster, record_id};
 use crate::{
@@ -99,7 +99,7 @@ impl Cluster {
         if self.records.cached::<EndpointRecord>(&namespace, &record_id(resource)).is_some() {
             return None;
         }
-        let secret = self.caches.consumers.get(&ObjectRef::new(&resource.consumer_name()).within(&namespace))?;
+        let secret = self.caches.consumers.get(&namespace, &resource.consumer_name())?;
         let id = webhook::retained_id(resource, &secret)?;
         let records = self.all_records.iter().flat_map(RecordCaches::documents::<EndpointRecord>);
         let mut holders = records.filter_map(|document| webhook::holder(&id, &document, resource));

@@ -6,7 +6,6 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::{
     Api, Client, ResourceExt as _,
     api::{DeleteParams, Patch, Preconditions},
-    runtime::reflector::ObjectRef,
 };
 
 use super::{Entry, Found, Id, Place, RECORD, Stored};
@@ -16,7 +15,7 @@ use crate::{
         apply::ApplyError,
         fetch::{self, ObjectVersion},
         secrets,
-        watches::Cache,
+        watches::PackedCache,
     },
     record,
 };
@@ -25,18 +24,18 @@ use crate::{
 pub struct OwnSecrets {
     api: Api<Secret>,
     namespace: String,
-    cache: Cache<Secret>,
+    cache: PackedCache<Secret>,
 }
 
 impl OwnSecrets {
     /// Those in a namespace.
     #[must_use]
-    pub fn new(client: Client, namespace: &str, cache: Cache<Secret>) -> Self {
+    pub fn new(client: Client, namespace: &str, cache: PackedCache<Secret>) -> Self {
         Self { api: Api::namespaced(client, namespace), namespace: namespace.to_owned(), cache }
     }
 
     pub(super) fn cached(&self, id: &Id) -> Option<Stored> {
-        self.cache.get(&ObjectRef::new(&id.name).within(&self.namespace)).map(|secret| stored(&secret))
+        self.cache.get(&self.namespace, &id.name).map(|secret| stored(&secret))
     }
 
     pub(super) async fn read(&self, id: &Id) -> Result<Option<Stored>, ApplyError> {

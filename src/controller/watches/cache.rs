@@ -116,7 +116,7 @@ where
 }
 
 /// Errors are said once until the watch is well again; the watch itself goes on.
-fn loud<K: Send + 'static>(
+pub(super) fn loud<K: Send + 'static>(
     events: impl Stream<Item = watcher::Result<watcher::Event<K>>> + Send + 'static,
     what: &'static str,
 ) -> impl Stream<Item = watcher::Event<K>> + Send + 'static {

@@ -3,16 +3,13 @@
 use std::fmt::Debug;
 
 use futures::{StreamExt as _, stream};
-use kube::{
-    Api, Client, Resource,
-    core::NamespaceResourceScope,
-    runtime::{reflector::ObjectRef, watcher},
-};
-use serde::de::DeserializeOwned;
+use kube::{Api, Client, Resource, core::NamespaceResourceScope, runtime::watcher};
+use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
-    Cache, Listed, Resources, Trigger, Triggers,
-    cache::{config, follow},
+    Listed, PackedCache, Resources, Trigger, Triggers,
+    cache::config,
+    packed::pack,
     served::{Served, watch_while_served},
 };
 use crate::{
@@ -22,13 +19,13 @@ use crate::{
 };
 
 /// The routes of one kind.
-pub struct Routes<K: Resource<DynamicType = ()> + Clone + 'static> {
-    cache: Cache<K>,
+pub struct Routes<K: Resource<DynamicType = ()> + 'static> {
+    cache: PackedCache<K>,
     served: Served,
     namespace: String,
 }
 
-impl<K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + 'static> Routes<K> {
+impl<K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + DeserializeOwned> Routes<K> {
     /// Whether the API server has the kind.
     #[must_use]
     pub fn are_served(&self) -> bool {
@@ -44,13 +41,12 @@ impl<K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + 'st
     /// The one of that name.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<K> {
-        self.cache.get(&ObjectRef::new(name).within(&self.namespace)).map(|found| (*found).clone())
+        self.cache.get(&self.namespace, name)
     }
 
     /// All of ours.
-    #[must_use]
-    pub fn all(&self) -> Vec<K> {
-        self.cache.state().iter().map(|found| (**found).clone()).collect()
+    pub fn all(&self) -> impl Iterator<Item = K> + use<K> {
+        self.cache.all()
     }
 }
 
@@ -66,7 +62,7 @@ pub fn routes<K>(
 ) -> (Routes<K>, Triggers)
 where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
-    K: Clone + DeserializeOwned + Debug + Send + Sync + 'static,
+    K: Clone + Serialize + DeserializeOwned + Debug + Send + Sync + 'static,
 {
     let of_namespace = of_namespace
         .map(|name| format!(",{} in ({name},{ALL_NAMESPACES})", record::NAMESPACE_LABEL))
@@ -74,7 +70,7 @@ where
     let selector = format!("{LABEL} in ({OF_WEBHOOK},{OF_ALL}){of_namespace}");
     let api = Api::namespaced(client.clone(), namespace);
     let (served, events) = watch_while_served(client.clone(), api, config().labels(&selector), what);
-    let (cache, events) = follow(events, what, trim, |_, _| {});
+    let (cache, events) = pack(events, what, trim);
     let (now, mut before) = (served.clone(), None);
     let triggers = events.flat_map(move |event| {
         stream::iter(match &event {

@@ -7,7 +7,7 @@
 //! Kept in memory and bounded, so a repeat may be taken for new: once the first is older than [`Limits::age`], or when so many
 //! came since that it was dropped. Delivery is at least once anyway.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, hash_map};
 
 use aws_lc_rs::digest::{self, SHA256};
 use jiff::{SignedDuration, Timestamp};
@@ -65,6 +65,9 @@ impl Default for Limits {
     }
 }
 
+/// While a key is remembered, so often what is too old is dropped everywhere.
+const SWEEPS: i32 = 24;
+
 /// What is known of the posts of the last time. `M` is the id of a message.
 #[derive(Debug)]
 pub struct Dedupe<M> {
@@ -73,13 +76,13 @@ pub struct Dedupe<M> {
     /// Of all endpoints.
     entries: usize,
     last_serial: u64,
+    last_sweep: Timestamp,
 }
 
 /// What is known of the posts to one endpoint. Both collections hold the same keys.
 #[derive(Debug)]
 struct Seen<M> {
-    // A hash map would keep the room of its busiest time.
-    entries: BTreeMap<Key, Entry<M>>,
+    entries: HashMap<Key, Entry<M>>,
     by_age: BTreeSet<(Timestamp, Key)>,
 }
 
@@ -127,12 +130,15 @@ impl<M: Clone> Dedupe<M> {
     /// Remembers nothing yet.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
-        Self { limits, endpoints: HashMap::new(), entries: 0, last_serial: 0 }
+        Self { limits, endpoints: HashMap::new(), entries: 0, last_serial: 0, last_sweep: Timestamp::UNIX_EPOCH }
     }
 
     /// Claims a key for storing. `endpoint` is the uid of its resource: one made anew has seen nothing.
     pub fn claim(&mut self, endpoint: &str, key: Key, now: Timestamp) -> Claim<M> {
         let Limits { age, claim, .. } = self.limits;
+        if now.duration_since(self.last_sweep) >= age / SWEEPS {
+            self.sweep(now);
+        }
         let known = self.within(endpoint, |seen| {
             seen.expire(now, age);
             match seen.entries.get(&key) {
@@ -177,17 +183,13 @@ impl<M: Clone> Dedupe<M> {
         self.insert(endpoint, key, Entry { at, state: State::Stored(message) });
     }
 
-    /// Forgets an endpoint that is gone.
-    pub fn forget(&mut self, endpoint: &str) {
-        if let Some(seen) = self.endpoints.remove(endpoint) {
-            self.entries -= seen.entries.len();
-        }
-    }
-
-    /// Drops what is too old, of endpoints too to which nobody posts. For memory alone: what is too old never counts.
-    pub fn sweep(&mut self, now: Timestamp) {
+    /// Drops what is too old, of endpoints too that are gone or to which nobody posts. For memory alone: what is too old never counts.
+    fn sweep(&mut self, now: Timestamp) {
+        self.last_sweep = now;
         for seen in self.endpoints.values_mut() {
             seen.expire(now, self.limits.age);
+            // It would keep the room of its busiest time.
+            seen.entries.shrink_to(2 * seen.entries.len());
         }
         self.endpoints.retain(|_, seen| !seen.entries.is_empty());
         self.entries = self.endpoints.values().map(|seen| seen.entries.len()).sum();
@@ -242,17 +244,22 @@ impl<M: Clone> Dedupe<M> {
 
 impl<M> Seen<M> {
     fn new() -> Self {
-        Self { entries: BTreeMap::new(), by_age: BTreeSet::new() }
+        Self { entries: HashMap::new(), by_age: BTreeSet::new() }
     }
 
     fn insert(&mut self, key: Key, entry: Entry<M>) {
-        match self.entries.get_mut(&key) {
-            // As with most commits: one walk instead of four.
-            Some(known) if known.at == entry.at => *known = entry,
-            _ => {
-                self.remove(&key);
+        match self.entries.entry(key) {
+            hash_map::Entry::Occupied(mut known) => {
+                let before = known.insert(entry).at;
+                let at = known.get().at;
+                if at != before {
+                    self.by_age.remove(&(before, key));
+                    self.by_age.insert((at, key));
+                }
+            }
+            hash_map::Entry::Vacant(place) => {
                 self.by_age.insert((entry.at, key));
-                self.entries.insert(key, entry);
+                place.insert(entry);
             }
         }
     }

@@ -9,7 +9,10 @@ use std::{
 };
 
 use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
-use tokio::sync::{oneshot, watch};
+use tokio::{
+    runtime::Handle,
+    sync::{oneshot, watch},
+};
 
 use super::{
     change::{Change, Effects},
@@ -43,6 +46,8 @@ const BACKOFF: ExponentialBuilder = ExponentialBuilder::new()
 pub(super) struct Committer<D> {
     disk: D,
     shared: Arc<Shared>,
+    /// Where those are who wait.
+    runtime: Handle,
     /// Only this thread has it: its end is the queue's.
     health: watch::Sender<Health>,
     inbox: Inbox,
@@ -70,7 +75,8 @@ pub(super) async fn start<D: Disk>(
     let (health, healthy) = watch::channel(Health::Closed("the queue is being opened".into()));
     let (inbox, ledger, pace) = (Inbox::new(commands, bell), Ledger::default(), Pace::default());
     let (delays, unsaved) = (BACKOFF.build(), false);
-    let committer = Committer { disk, shared, health, inbox, ledger, pace, delays, saving, unsaved };
+    let runtime = Handle::current();
+    let committer = Committer { disk, shared, runtime, health, inbox, ledger, pace, delays, saving, unsaved };
     thread::Builder::new()
         .name("queue".to_owned())
         .spawn(move || committer.start(sender))
@@ -145,9 +151,12 @@ impl<D: Disk> Committer<D> {
         }
         self.inbox.drain();
         self.pace = Pace::after(started.elapsed(), count, self.inbox.jobs());
-        for reply in replies {
-            reply();
-        }
+        // Those who wait are woken from inside their runtime: from here each would cost a system call.
+        self.runtime.spawn(async move {
+            for reply in replies {
+                reply();
+            }
+        });
         Ok(())
     }
 

@@ -7,7 +7,7 @@ mod endpoint;
 mod head;
 
 pub(super) use self::{
-    content::{read_content, write_headers},
+    content::{move_content, read_content, read_ticket, write_content},
     endpoint::{Amounts, read_endpoint, write_endpoint},
     head::{Head, read_head, write_head},
 };
@@ -15,7 +15,7 @@ pub(super) use self::{
 use jiff::Timestamp;
 
 /// The version of all rows. A file says which one it has; this program reads no other.
-pub(super) const VERSION: u64 = 1;
+pub(super) const VERSION: u64 = 2;
 
 /// A row is not what this program writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -103,7 +103,7 @@ impl Shared {
 /// The tables that messages are read from.
 struct Rows {
     heads: ReadOnlyTable<HeadKey, &'static [u8]>,
-    contents: ReadOnlyTable<u64, &'static [u8]>,
+    contents: ReadOnlyTable<&'static [u8; 22], &'static [u8]>,
 }
 
 impl Rows {
@@ -122,7 +122,7 @@ impl Rows {
 
     fn claimed(&self, mark: Mark, endpoint: &EndpointRef) -> Result<Option<Claimed>, Fault> {
         let Some(head) = self.head(mark.ticket())? else { return Ok(None) };
-        let content = read_content(self.contents.get(head.content)?.ok_or(Damaged)?.value())?;
+        let content = read_content(self.contents.get(head.id.as_bytes())?.ok_or(Damaged)?.value())?;
         Ok(Some(Claimed { claim: mark.claim(head.id), content, message: head.into_message(endpoint.clone()) }))
     }
 

@@ -95,10 +95,7 @@ fn endpoints_know_nothing_of_each_other() {
     let mut dedupe = Dedupe::new(LIMITS);
     stored(&mut dedupe, "hook", "a", 1, 0);
     assert!(!is_known(&mut dedupe, "other", "a", 1));
-    dedupe.forget("hook");
-    dedupe.forget("nobody");
-    assert!(!is_known(&mut dedupe, "hook", "a", 1));
-    assert!(dedupe.is_empty());
+    assert!(is_known(&mut dedupe, "hook", "a", 1));
 }
 
 #[test]
@@ -109,7 +106,7 @@ fn what_is_too_old_is_forgotten() {
     assert!(!is_known(&mut dedupe, "hook", "a", 100));
     stored(&mut dedupe, "idle", "a", 1, 100);
     stored(&mut dedupe, "busy", "a", 1, 150);
-    dedupe.sweep(at(200));
+    assert!(is_known(&mut dedupe, "busy", "a", 200));
     assert_eq!((dedupe.len(), dedupe.endpoints.len()), (1, 1));
 }
 
@@ -154,8 +151,6 @@ enum Step {
     Commit(prop::sample::Index),
     Release(prop::sample::Index),
     Remember(u8, u8, i64),
-    Forget(u8),
-    Sweep,
     Wait(i64),
 }
 
@@ -165,8 +160,6 @@ fn step() -> impl Strategy<Value = Step> {
         3 => any::<prop::sample::Index>().prop_map(Step::Commit),
         2 => any::<prop::sample::Index>().prop_map(Step::Release),
         1 => (0..3_u8, 0..6_u8, -50..50_i64).prop_map(|(endpoint, id, shift)| Step::Remember(endpoint, id, shift)),
-        1 => (0..3_u8).prop_map(Step::Forget),
-        1 => Just(Step::Sweep),
         3 => (-5..60_i64).prop_map(Step::Wait),
     ]
 }
@@ -217,12 +210,6 @@ fn run(limits: Limits, steps: Vec<Step>, exact: bool) -> Result<(), TestCaseErro
                     *known = (message, now + shift);
                 }
             }
-            Step::Forget(endpoint) => {
-                dedupe.forget(&endpoint.to_string());
-                stored.retain(|(of, _), _| *of != endpoint);
-                tickets.retain(|(of, ..)| *of != endpoint);
-            }
-            Step::Sweep => dedupe.sweep(at(now)),
             Step::Wait(seconds) => now += seconds,
         }
         prop_assert!(is_sound(&dedupe));

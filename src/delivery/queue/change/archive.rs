@@ -6,7 +6,11 @@ use redb::ReadableTable as _;
 use super::{Change, Found};
 use crate::delivery::{
     message::{EndpointRef, MessageId, Phase, State},
-    queue::{claims::Ticket, fault::Fault},
+    queue::{
+        claims::Ticket,
+        encoding::{Damaged, move_content, read_ticket},
+        fault::Fault,
+    },
 };
 
 impl Change<'_> {
@@ -35,7 +39,7 @@ impl Change<'_> {
         found.head.replayed_at = Some(now);
         found.head.attempts = 0;
         self.put(ticket, &found.head)?;
-        self.tables.ids.insert(found.head.id.as_bytes(), (ticket.endpoint, ticket.number))?;
+        self.move_content(found.head.id, ticket)?;
         Ok(found.head.state.phase())
     }
 
@@ -52,15 +56,22 @@ impl Change<'_> {
     /// Removes all that there is of a message.
     pub(super) fn remove(&mut self, found: &Found) -> Result<(), Fault> {
         self.take(found)?;
-        self.tables.contents.remove(found.head.content)?;
-        self.tables.ids.remove(found.head.id.as_bytes())?;
+        self.tables.contents.remove(found.head.id.as_bytes())?;
         Ok(())
     }
 
     fn find_id(&self, id: MessageId) -> Result<Option<Found>, Fault> {
-        let Some((endpoint, number)) = self.tables.ids.get(id.as_bytes())?.map(|row| row.value()) else {
-            return Ok(None);
-        };
-        self.find(Ticket { endpoint, number })
+        match self.tables.contents.get(id.as_bytes())? {
+            Some(row) => self.find(read_ticket(row.value())?),
+            None => Ok(None),
+        }
+    }
+
+    fn move_content(&mut self, id: MessageId, ticket: Ticket) -> Result<(), Fault> {
+        let row = self.tables.contents.get(id.as_bytes())?.ok_or(Damaged)?;
+        move_content(ticket, row.value(), &mut self.row)?;
+        drop(row);
+        self.tables.contents.insert(id.as_bytes(), &*self.row)?;
+        Ok(())
     }
 }

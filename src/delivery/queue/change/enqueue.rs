@@ -3,11 +3,11 @@
 use super::Change;
 use crate::{
     delivery::{
-        message::{Content, EndpointRef, Entry, NewMessage, State},
+        message::{EndpointRef, Entry, NewMessage, State},
         queue::{
             Amount, Quota,
             claims::Ticket,
-            encoding::{Head, write_headers},
+            encoding::{Head, write_content},
             fault::Fault,
         },
     },
@@ -35,12 +35,12 @@ impl Change<'_> {
         let NewMessage { id, accepted_at, content, key, duplicate, entry } = message;
         let ticket = Ticket { endpoint, number: self.ledger.take_number() };
         // A caller whose write seemed to fail may come again with the same messages.
-        let known = self.tables.ids.insert(id.as_bytes(), (endpoint, ticket.number))?.map(|known| known.value());
+        write_content(ticket, &content, &mut self.row);
+        let known = self.tables.contents.insert(id.as_bytes(), &*self.row)?.map(|known| known.value().to_vec());
         if let Some(known) = known {
-            self.tables.ids.insert(id.as_bytes(), known)?;
+            self.tables.contents.insert(id.as_bytes(), &*known)?;
             return Ok(());
         }
-        self.store_content(ticket.number, &content)?;
         let state = match entry {
             Entry::DeadLetter(reason) => State::DeadLetter { at: accepted_at, reason },
             Entry::Held => {
@@ -50,20 +50,10 @@ impl Change<'_> {
             Entry::Due if self.link(ticket, key)? => State::Due { at: accepted_at },
             Entry::Due => State::Waiting,
         };
-        let (content, body_bytes) = (ticket.number, content.body().len() as u64);
+        let body_bytes = content.body().len() as u64;
         let (replayed_at, attempts, log) = (None, 0, Vec::new());
-        let head = Head { id, content, accepted_at, replayed_at, body_bytes, key, duplicate, state, attempts, log };
+        let head = Head { id, accepted_at, replayed_at, body_bytes, key, duplicate, state, attempts, log };
         self.put(ticket, &head)
-    }
-
-    fn store_content(&mut self, number: u64, content: &Content) -> Result<(), Fault> {
-        write_headers(content.headers(), &mut self.row);
-        let length = self.row.len() + content.body().len();
-        let mut place = self.tables.contents.insert_reserve(number, length)?;
-        let (headers, body) = place.as_mut().split_at_mut(self.row.len());
-        headers.copy_from_slice(&self.row);
-        body.copy_from_slice(content.body());
-        Ok(())
     }
 }
 

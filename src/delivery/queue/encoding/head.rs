@@ -11,8 +11,6 @@ use crate::delivery::message::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::delivery::queue) struct Head {
     pub(in crate::delivery::queue) id: MessageId,
-    /// Under which number its content lies.
-    pub(in crate::delivery::queue) content: u64,
     pub(in crate::delivery::queue) accepted_at: Timestamp,
     pub(in crate::delivery::queue) replayed_at: Option<Timestamp>,
     pub(in crate::delivery::queue) body_bytes: u64,
@@ -38,18 +36,16 @@ impl Head {
     }
 
     pub(in crate::delivery::queue) fn into_message(self, endpoint: EndpointRef) -> Message {
-        let Self { id, content: _, accepted_at, replayed_at, body_bytes, key: _, duplicate, state, attempts, log } =
-            self;
+        let Self { id, accepted_at, replayed_at, body_bytes, key: _, duplicate, state, attempts, log } = self;
         Message { id, endpoint, accepted_at, replayed_at, body_bytes, duplicate, state, attempts, log }
     }
 }
 
 pub(in crate::delivery::queue) fn write_head(head: &Head, row: &mut Vec<u8>) {
-    let Head { id, content, accepted_at, replayed_at, body_bytes, key, duplicate, state, attempts, log } = head;
+    let Head { id, accepted_at, replayed_at, body_bytes, key, duplicate, state, attempts, log } = head;
     row.clear();
     let mut writer = Writer(row);
     writer.bytes(id.as_bytes());
-    writer.u64(*content);
     writer.time(*accepted_at);
     writer.option(*replayed_at, Writer::time);
     writer.length(*body_bytes);
@@ -72,7 +68,6 @@ pub(in crate::delivery::queue) fn read_head(row: &[u8]) -> Result<Head, Damaged>
     let mut reader = Reader(row);
     let head = Head {
         id: MessageId::from_bytes(reader.array()?),
-        content: reader.u64()?,
         accepted_at: reader.time()?,
         replayed_at: reader.option(Reader::time)?,
         body_bytes: reader.length()?,

@@ -1,7 +1,10 @@
 use bytes::Bytes;
 use proptest::{collection::vec, option, prelude::*};
 
-use super::{super::Amount, *};
+use super::{
+    super::{Amount, claims::Ticket},
+    *,
+};
 use crate::delivery::message::{
     Attempt, Content, DuplicateKey, EndpointRef, Header, LOGGED_ATTEMPTS, MessageId, OrderingKey, State,
 };
@@ -28,7 +31,6 @@ fn attempts() -> impl Strategy<Value = Attempt> {
 prop_compose! {
     fn heads()(
         id in any::<[u8; 22]>(),
-        content in any::<u64>(),
         accepted_at in times(),
         replayed_at in option::of(times()),
         body_bytes in 0_u64..1 << 60,
@@ -40,7 +42,7 @@ prop_compose! {
     ) -> Head {
         let duplicate = duplicate.map(|(id, hash)| DuplicateKey { id: id.into(), hash });
         let (id, key) = (MessageId::from_bytes(id), key.map(OrderingKey));
-        Head { id, content, accepted_at, replayed_at, body_bytes, key, duplicate, state, attempts, log }
+        Head { id, accepted_at, replayed_at, body_bytes, key, duplicate, state, attempts, log }
     }
 }
 
@@ -66,11 +68,13 @@ proptest! {
     }
 
     #[test]
-    fn a_content_is_read_as_it_was_written(content in contents()) {
-        let mut row = b"of the row before".to_vec();
-        write_headers(content.headers(), &mut row);
-        row.extend_from_slice(content.body());
-        prop_assert_eq!(read_content(&row), Ok(content));
+    fn a_content_is_read_as_it_was_written_and_moved(content in contents(), tickets in any::<[(u32, u64); 2]>()) {
+        let [ticket, later] = tickets.map(|(endpoint, number)| Ticket { endpoint, number });
+        let (mut row, mut moved) = (b"of the row before".to_vec(), b"of another".to_vec());
+        write_content(ticket, &content, &mut row);
+        prop_assert_eq!((read_ticket(&row), read_content(&row)), (Ok(ticket), Ok(content.clone())));
+        prop_assert_eq!(move_content(later, &row, &mut moved), Ok(()));
+        prop_assert_eq!((read_ticket(&moved), read_content(&moved)), (Ok(later), Ok(content)));
     }
 
     #[test]
@@ -88,7 +92,7 @@ proptest! {
 
     #[test]
     fn other_bytes_are_damage_and_nothing_worse(row in vec(any::<u8>(), 0..400)) {
-        let _ = (read_head(&row), read_content(&row), read_endpoint(&row));
+        let _ = (read_head(&row), read_content(&row), read_ticket(&row), read_endpoint(&row));
     }
 }
 

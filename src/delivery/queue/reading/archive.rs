@@ -10,10 +10,10 @@ use crate::delivery::{
     queue::{
         Page, Query,
         claims::Ticket,
-        encoding::{Damaged, Head, read_content},
+        encoding::{Damaged, Head, read_content, read_ticket},
         fault::Fault,
         shared::Shared,
-        tables::{IDS, PLACES, Place, places},
+        tables::{PLACES, Place, places},
     },
 };
 
@@ -83,7 +83,9 @@ impl Shared {
     }
 
     pub(in crate::delivery::queue) fn content(&self, id: MessageId) -> Result<Option<Content>, Fault> {
-        self.with_id(id, |_, head, rows| Ok(read_content(rows.contents.get(head.content)?.ok_or(Damaged)?.value())?))
+        self.with_id(id, |_, head, rows| {
+            Ok(read_content(rows.contents.get(head.id.as_bytes())?.ok_or(Damaged)?.value())?)
+        })
     }
 
     fn with_id<T>(
@@ -93,12 +95,12 @@ impl Shared {
     ) -> Result<Option<T>, Fault> {
         self.with_database(|database| {
             let transaction = database.begin_read()?;
-            let row = transaction.open_table(IDS)?.get(id.as_bytes())?.map(|row| row.value());
-            let Some((endpoint, number)) = row else { return Ok(None) };
             let rows = Rows::open(&transaction)?;
-            let head = rows.head(Ticket { endpoint, number })?.ok_or(Damaged)?;
+            let Some(row) = rows.contents.get(id.as_bytes())? else { return Ok(None) };
+            let ticket = read_ticket(row.value())?;
+            let head = rows.head(ticket)?.ok_or(Damaged)?;
             // An endpoint that came with this very commit is not in the directory yet, and one that went is no longer.
-            let endpoint = self.directory().get(endpoint).map(|entry| entry.endpoint.clone());
+            let endpoint = self.directory().get(ticket.endpoint).map(|entry| entry.endpoint.clone());
             endpoint.map(|endpoint| read(endpoint, head, &rows)).transpose()
         })
     }

@@ -245,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn a_commit_is_put_off_by_a_part_of_what_it_takes() {
+    fn a_pause_is_a_part_of_what_a_commit_takes() {
         let pace = Pace::after(SECOND, 3, 4);
         assert_eq!(pace, Pace { expected: 7, pause: Duration::from_micros(250) });
         assert_eq!(Pace::after(Duration::from_millis(1), 3, 4).pause, Duration::from_micros(125));

@@ -25,5 +25,8 @@ pub(crate) fn named(mut config: kube::Config, component: &str) -> anyhow::Result
 
 /// The runtime of every job.
 fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    // In a huge page that is half free the other half stays in memory. Where it cannot be switched off, more is resident.
+    #[cfg(target_os = "linux")]
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
     tokio::runtime::Builder::new_multi_thread().enable_all().build()
 }

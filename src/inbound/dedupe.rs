@@ -136,7 +136,8 @@ impl<M: Clone> Dedupe<M> {
     /// Claims a key for storing. `endpoint` is the uid of its resource: one made anew has seen nothing.
     pub fn claim(&mut self, endpoint: &str, key: Key, now: Timestamp) -> Claim<M> {
         let Limits { age, claim, .. } = self.limits;
-        if now.duration_since(self.last_sweep) >= age / SWEEPS {
+        // The clock may have been wrong before.
+        if now.duration_since(self.last_sweep).abs() >= age / SWEEPS {
             self.sweep(now);
         }
         let known = self.within(endpoint, |seen| {

@@ -68,8 +68,7 @@ impl<K: Resource + Serialize> Packed<K> {
         Self {
             namespace: meta.namespace.as_deref().map(Box::from),
             name: meta.name.as_deref().unwrap_or_default().into(),
-            // It was JSON a moment ago.
-            json: serde_json::to_vec(object).unwrap_or_default().into(),
+            json: serde_json::to_vec(object).unwrap_or_else(|error| lost::<K, _>(&error)).into(),
             of: PhantomData,
         }
     }
@@ -77,8 +76,14 @@ impl<K: Resource + Serialize> Packed<K> {
 
 impl<K: DeserializeOwned> Packed<K> {
     fn unpack(&self) -> Option<K> {
-        serde_json::from_slice(&self.json).ok()
+        serde_json::from_slice(&self.json).map_err(|error| lost::<K, ()>(&error)).ok()
     }
+}
+
+/// What was JSON a moment ago is JSON again: this would be a bug of the types.
+fn lost<K, T: Default>(error: &serde_json::Error) -> T {
+    tracing::error!(of = std::any::type_name::<K>(), %error, "an object does not survive JSON: it counts as absent");
+    T::default()
 }
 
 impl<K: Resource<DynamicType = ()>> Lookup for Packed<K> {

@@ -7,10 +7,11 @@ use jiff::Timestamp;
 const PREFIX: &str = "msg_";
 const DIGITS: &[u8; 16] = b"0123456789abcdef";
 const TIME: usize = 6;
-const RANDOM: usize = 16;
-const LENGTH: usize = TIME + RANDOM;
+const FRACTION: usize = 2;
+const RANDOM: usize = 14;
+const LENGTH: usize = TIME + FRACTION + RANDOM;
 
-/// The id of a message: milliseconds of its acceptance, then 128 random bits. Ids sort by time, as bytes and as text.
+/// The id of a message: milliseconds of its acceptance, their fraction in 1/65536, then 112 random bits. Ids sort by time, as bytes and as text.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MessageId([u8; LENGTH]);
 
@@ -21,7 +22,9 @@ impl MessageId {
         let milliseconds = now.as_millisecond().max(0).to_be_bytes();
         let mut bytes = [0; LENGTH];
         bytes[..TIME].copy_from_slice(&milliseconds[milliseconds.len() - TIME..]);
-        bytes[TIME..].copy_from_slice(&random);
+        let fraction = (i64::from(now.subsec_nanosecond()).rem_euclid(1_000_000) << 16) / 1_000_000;
+        bytes[TIME..TIME + FRACTION].copy_from_slice(&fraction.to_be_bytes()[size_of::<i64>() - FRACTION..]);
+        bytes[TIME + FRACTION..].copy_from_slice(&random);
         Self(bytes)
     }
 
@@ -84,7 +87,7 @@ mod tests {
     #[test]
     fn it_survives_text() {
         let id = id(1_700_000_000_123, 0xa7);
-        assert_eq!(id.to_string(), "msg_018bcfe5687ba7a7a7a7a7a7a7a7a7a7a7a7a7a7a7a7");
+        assert_eq!(id.to_string(), "msg_018bcfe5687b0000a7a7a7a7a7a7a7a7a7a7a7a7a7a7");
         assert_eq!(MessageId::parse(&id.to_string()), Some(id));
     }
 
@@ -94,6 +97,10 @@ mod tests {
         assert!(earlier < later);
         assert!(earlier.to_string() < later.to_string());
         assert!(id(-1, 0) < earlier);
+        let within = |nanosecond: i128| {
+            MessageId::new(Timestamp::from_nanosecond(1_700_000_000_000_000_000 + nanosecond).unwrap(), [0; RANDOM])
+        };
+        assert!(earlier < within(16) && within(999_980) < within(999_999) && within(999_999) < later);
     }
 
     #[test]

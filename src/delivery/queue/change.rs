@@ -88,7 +88,7 @@ impl<'a> Change<'a> {
         Ok(())
     }
 
-    /// Takes a message away from where its state says. Its content and its id stay.
+    /// Takes a message away from where its state says. Its content stays.
     fn take(&mut self, Found { ticket, head }: &Found) -> Result<(), Fault> {
         let phase = head.state.phase();
         self.tables.heads.remove(head_key(ticket.endpoint, phase, ticket.number))?;

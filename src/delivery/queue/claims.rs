@@ -23,6 +23,12 @@ pub(super) struct Ticket {
     pub(super) number: u64,
 }
 
+impl From<(u32, u64)> for Ticket {
+    fn from((endpoint, number): (u32, u64)) -> Self {
+        Self { endpoint, number }
+    }
+}
+
 impl Claim {
     /// The message.
     #[must_use]

@@ -9,10 +9,7 @@ use std::{
 };
 
 use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
-use tokio::{
-    runtime::Handle,
-    sync::{oneshot, watch},
-};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
     change::{Change, Effects},
@@ -46,8 +43,8 @@ const BACKOFF: ExponentialBuilder = ExponentialBuilder::new()
 pub(super) struct Committer<D> {
     disk: D,
     shared: Arc<Shared>,
-    /// Where those are who wait.
-    runtime: Handle,
+    /// To [`answer`].
+    answers: mpsc::UnboundedSender<Vec<Reply>>,
     /// Only this thread has it: its end is the queue's.
     health: watch::Sender<Health>,
     inbox: Inbox,
@@ -75,14 +72,25 @@ pub(super) async fn start<D: Disk>(
     let (health, healthy) = watch::channel(Health::Closed("the queue is being opened".into()));
     let (inbox, ledger, pace) = (Inbox::new(commands, bell), Ledger::default(), Pace::default());
     let (delays, unsaved) = (BACKOFF.build(), false);
-    let runtime = Handle::current();
-    let committer = Committer { disk, shared, runtime, health, inbox, ledger, pace, delays, saving, unsaved };
+    let (answers, replies) = mpsc::unbounded_channel();
+    tokio::spawn(answer(replies));
+    let committer = Committer { disk, shared, answers, health, inbox, ledger, pace, delays, saving, unsaved };
     thread::Builder::new()
         .name("queue".to_owned())
         .spawn(move || committer.start(sender))
         .map_err(OpenError::Thread)?;
     opened.await.unwrap_or_else(|_| Err(OpenError::Thread(io::Error::other("it ended"))))?;
     Ok(healthy)
+}
+
+/// Answers in the order of the commits, from inside the runtime of those who wait: from the thread each would cost a system call.
+async fn answer(mut answers: mpsc::UnboundedReceiver<Vec<Reply>>) {
+    while let Some(replies) = answers.recv().await {
+        for reply in replies {
+            // A panic was reported, and must not take the others with it.
+            let _ = guarded(reply);
+        }
+    }
 }
 
 impl<D: Disk> Committer<D> {
@@ -94,9 +102,11 @@ impl<D: Disk> Committer<D> {
             self.run();
         }
         self.close("the queue has ended");
-        // Only now the file is free.
+        // Only now the file is free, and all answers are on their way.
         if let Some(stop) = self.inbox.stop.take() {
-            let _ = stop.send(());
+            let _ = self.answers.send(vec![Box::new(move || {
+                let _ = stop.send(());
+            })]);
         }
     }
 
@@ -151,12 +161,7 @@ impl<D: Disk> Committer<D> {
         }
         self.inbox.drain();
         self.pace = Pace::after(started.elapsed(), count, self.inbox.jobs());
-        // Those who wait are woken from inside their runtime: from here each would cost a system call.
-        self.runtime.spawn(async move {
-            for reply in replies {
-                reply();
-            }
-        });
+        let _ = self.answers.send(replies);
         Ok(())
     }
 

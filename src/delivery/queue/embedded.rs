@@ -55,7 +55,8 @@ impl Default for Retention {
 /// tried by itself for as long as it takes, and meanwhile everything answers [`Unavailable`].
 ///
 /// # Caveats
-/// One process a file. Dropped, it ends a moment later; [`Self::close`] waits for that.
+/// One process a file. Dropped, it ends a moment later; [`Self::close`] waits for that. It answers for as long as the runtime runs that it
+/// was opened in.
 #[derive(Debug)]
 pub struct Embedded {
     shared: Arc<Shared>,

@@ -7,7 +7,7 @@ mod endpoint;
 mod head;
 
 pub(super) use self::{
-    content::{move_content, read_content, read_ticket, write_content},
+    content::{read_content, read_ticket, write_content},
     endpoint::{Amounts, read_endpoint, write_endpoint},
     head::{Head, read_head, write_head},
 };

@@ -30,8 +30,8 @@ pub(super) fn endpoint(name: &str) -> EndpointRef {
 }
 
 pub(super) fn id(number: u32) -> MessageId {
-    let mut random = [0x5a; 16];
-    random[12..].copy_from_slice(&number.to_be_bytes());
+    let mut random = [0x5a; 14];
+    random[10..].copy_from_slice(&number.to_be_bytes());
     MessageId::new(at(0), random)
 }
 

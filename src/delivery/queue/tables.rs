@@ -1,7 +1,6 @@
 //! Flow 3: the tables of the queue's file, and the order of their keys.
 //!
-//! A message has a *number*, which says when it was queued and is never used again. Its content is written once, and lies under its
-//! id. Its head is small and written with each change, so it lies apart; its place says where it stands among the messages of its
+//! A message has a *number*, which says when it was queued and is never used again. Its content is written once, under its id. Its head is small and written with each change, so it lies apart; its place says where it stands among the messages of its
 //! endpoint and is what due times, lists and pruning go by. Nothing here has to be read as a whole, ever.
 
 use redb::{TableDefinition, TableError, WriteTransaction};
@@ -9,12 +8,14 @@ use redb::{TableDefinition, TableError, WriteTransaction};
 use super::encoding::milliseconds;
 use crate::delivery::message::{OrderingKey, Phase, State};
 
-/// Id ▶ where its head is, and the content.
+/// Id ▶ where the head is, and the content. Ids sort by time, so most come at the end.
 pub(super) const CONTENTS: TableDefinition<'_, &[u8; 22], &[u8]> = TableDefinition::new("contents");
 /// Endpoint, whether it has ended, number ▶ head. The first one of an endpoint that has not ended is its oldest.
 pub(super) const HEADS: TableDefinition<'_, HeadKey, &[u8]> = TableDefinition::new("heads");
 /// Endpoint, phase, time, number. Messages that are due have their due time, those that ended the time of their end.
 pub(super) const PLACES: TableDefinition<'_, Place, ()> = TableDefinition::new("places");
+/// Id ▶ endpoint, number: where the heads of messages are that were replayed.
+pub(super) const MOVED: TableDefinition<'_, &[u8; 22], (u32, u64)> = TableDefinition::new("moved");
 /// Endpoint, ordering key, number: the messages with a key that have not ended. Only the first of a key is ever due.
 pub(super) const CHAINS: TableDefinition<'_, Link, ()> = TableDefinition::new("chains");
 /// Endpoint ▶ who it is, and how much there is of it.
@@ -38,6 +39,7 @@ pub(super) struct Tables<'txn> {
     pub(super) contents: redb::Table<'txn, &'static [u8; 22], &'static [u8]>,
     pub(super) heads: redb::Table<'txn, HeadKey, &'static [u8]>,
     pub(super) places: redb::Table<'txn, Place, ()>,
+    pub(super) moved: redb::Table<'txn, &'static [u8; 22], (u32, u64)>,
     pub(super) chains: redb::Table<'txn, Link, ()>,
     pub(super) endpoints: redb::Table<'txn, u32, &'static [u8]>,
     pub(super) meta: redb::Table<'txn, &'static str, u64>,
@@ -50,6 +52,7 @@ impl<'txn> Tables<'txn> {
             contents: transaction.open_table(CONTENTS)?,
             heads: transaction.open_table(HEADS)?,
             places: transaction.open_table(PLACES)?,
+            moved: transaction.open_table(MOVED)?,
             chains: transaction.open_table(CHAINS)?,
             endpoints: transaction.open_table(ENDPOINTS)?,
             meta: transaction.open_table(META)?,

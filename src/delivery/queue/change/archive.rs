@@ -6,11 +6,7 @@ use redb::ReadableTable as _;
 use super::{Change, Found};
 use crate::delivery::{
     message::{EndpointRef, MessageId, Phase, State},
-    queue::{
-        claims::Ticket,
-        encoding::{Damaged, move_content, read_ticket},
-        fault::Fault,
-    },
+    queue::{claims::Ticket, encoding::read_ticket, fault::Fault},
 };
 
 impl Change<'_> {
@@ -39,7 +35,7 @@ impl Change<'_> {
         found.head.replayed_at = Some(now);
         found.head.attempts = 0;
         self.put(ticket, &found.head)?;
-        self.move_content(found.head.id, ticket)?;
+        self.tables.moved.insert(found.head.id.as_bytes(), (ticket.endpoint, ticket.number))?;
         Ok(found.head.state.phase())
     }
 
@@ -57,21 +53,18 @@ impl Change<'_> {
     pub(super) fn remove(&mut self, found: &Found) -> Result<(), Fault> {
         self.take(found)?;
         self.tables.contents.remove(found.head.id.as_bytes())?;
+        if found.head.replayed_at.is_some() {
+            self.tables.moved.remove(found.head.id.as_bytes())?;
+        }
         Ok(())
     }
 
     fn find_id(&self, id: MessageId) -> Result<Option<Found>, Fault> {
-        match self.tables.contents.get(id.as_bytes())? {
-            Some(row) => self.find(read_ticket(row.value())?),
-            None => Ok(None),
-        }
-    }
-
-    fn move_content(&mut self, id: MessageId, ticket: Ticket) -> Result<(), Fault> {
-        let row = self.tables.contents.get(id.as_bytes())?.ok_or(Damaged)?;
-        move_content(ticket, row.value(), &mut self.row)?;
-        drop(row);
-        self.tables.contents.insert(id.as_bytes(), &*self.row)?;
-        Ok(())
+        let Some(content) = self.tables.contents.get(id.as_bytes())? else { return Ok(None) };
+        let ticket = match self.tables.moved.get(id.as_bytes())? {
+            Some(row) => row.value().into(),
+            None => read_ticket(content.value())?,
+        };
+        self.find(ticket)
     }
 }

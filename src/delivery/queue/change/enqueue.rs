@@ -34,9 +34,9 @@ impl Change<'_> {
     fn store(&mut self, endpoint: u32, message: NewMessage) -> Result<(), Fault> {
         let NewMessage { id, accepted_at, content, key, duplicate, entry } = message;
         let ticket = Ticket { endpoint, number: self.ledger.take_number() };
-        // A caller whose write seemed to fail may come again with the same messages.
         write_content(ticket, &content, &mut self.row);
         let known = self.tables.contents.insert(id.as_bytes(), &*self.row)?.map(|known| known.value().to_vec());
+        // A caller whose write seemed to fail may come again with the same messages.
         if let Some(known) = known {
             self.tables.contents.insert(id.as_bytes(), &*known)?;
             return Ok(());

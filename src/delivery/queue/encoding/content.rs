@@ -20,17 +20,6 @@ pub(in crate::delivery::queue) fn write_content(ticket: Ticket, content: &Conten
     writer.bytes(content.body());
 }
 
-/// Writes the same row for a head that is elsewhere now.
-pub(in crate::delivery::queue) fn move_content(ticket: Ticket, from: &[u8], row: &mut Vec<u8>) -> Result<(), Damaged> {
-    let mut reader = Reader(from);
-    reader.ticket()?;
-    row.clear();
-    let mut writer = Writer(row);
-    writer.ticket(ticket);
-    writer.bytes(reader.0);
-    Ok(())
-}
-
 pub(in crate::delivery::queue) fn read_ticket(row: &[u8]) -> Result<Ticket, Damaged> {
     Reader(row).ticket()
 }

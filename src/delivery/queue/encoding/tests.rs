@@ -68,13 +68,10 @@ proptest! {
     }
 
     #[test]
-    fn a_content_is_read_as_it_was_written_and_moved(content in contents(), tickets in any::<[(u32, u64); 2]>()) {
-        let [ticket, later] = tickets.map(|(endpoint, number)| Ticket { endpoint, number });
-        let (mut row, mut moved) = (b"of the row before".to_vec(), b"of another".to_vec());
+    fn a_content_is_read_as_it_was_written(content in contents(), ticket in any::<(u32, u64)>()) {
+        let (ticket, mut row) = (Ticket::from(ticket), b"of the row before".to_vec());
         write_content(ticket, &content, &mut row);
-        prop_assert_eq!((read_ticket(&row), read_content(&row)), (Ok(ticket), Ok(content.clone())));
-        prop_assert_eq!(move_content(later, &row, &mut moved), Ok(()));
-        prop_assert_eq!((read_ticket(&moved), read_content(&moved)), (Ok(later), Ok(content)));
+        prop_assert_eq!((read_ticket(&row), read_content(&row)), (Ok(ticket), Ok(content)));
     }
 
     #[test]

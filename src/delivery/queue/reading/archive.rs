@@ -13,7 +13,7 @@ use crate::delivery::{
         encoding::{Damaged, Head, read_content, read_ticket},
         fault::Fault,
         shared::Shared,
-        tables::{PLACES, Place, places},
+        tables::{MOVED, PLACES, Place, places},
     },
 };
 
@@ -83,25 +83,26 @@ impl Shared {
     }
 
     pub(in crate::delivery::queue) fn content(&self, id: MessageId) -> Result<Option<Content>, Fault> {
-        self.with_id(id, |_, head, rows| {
-            Ok(read_content(rows.contents.get(head.id.as_bytes())?.ok_or(Damaged)?.value())?)
-        })
+        self.with_id(id, |_, _, row| Ok(read_content(row)?))
     }
 
     fn with_id<T>(
         &self,
         id: MessageId,
-        read: impl FnOnce(EndpointRef, Head, &Rows) -> Result<T, Fault>,
+        read: impl FnOnce(EndpointRef, Head, &[u8]) -> Result<T, Fault>,
     ) -> Result<Option<T>, Fault> {
         self.with_database(|database| {
             let transaction = database.begin_read()?;
             let rows = Rows::open(&transaction)?;
             let Some(row) = rows.contents.get(id.as_bytes())? else { return Ok(None) };
-            let ticket = read_ticket(row.value())?;
+            let ticket = match transaction.open_table(MOVED)?.get(id.as_bytes())? {
+                Some(moved) => moved.value().into(),
+                None => read_ticket(row.value())?,
+            };
             let head = rows.head(ticket)?.ok_or(Damaged)?;
             // An endpoint that came with this very commit is not in the directory yet, and one that went is no longer.
             let endpoint = self.directory().get(ticket.endpoint).map(|entry| entry.endpoint.clone());
-            endpoint.map(|endpoint| read(endpoint, head, &rows)).transpose()
+            endpoint.map(|endpoint| read(endpoint, head, row.value())).transpose()
         })
     }
 }

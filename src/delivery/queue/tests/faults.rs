@@ -161,7 +161,7 @@ async fn posts_whose_sender_has_gone_are_not_stored() {
     assert_eq!(ids(&claim(&queue, "orders", 9).await), [id(2)]);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_stored_is_noted_though_its_sender_has_gone() {
     let queue = open(&Platter::default()).await;
     let ((let_first_go, first_held_up), (let_go, held_up)) = (channel::<()>(), channel::<()>());
@@ -182,6 +182,18 @@ async fn what_is_stored_is_noted_though_its_sender_has_gone() {
     same_commit.await.unwrap();
     assert_eq!(noted.recv(), Ok("noted"));
     assert_eq!(ids(&claim(&queue, "orders", 9).await), [id(1)]);
+}
+
+#[tokio::test]
+async fn what_is_stored_is_noted_before_the_queue_is_closed() {
+    let queue = open(&Platter::default()).await;
+    let (note, noted) = channel();
+    let stored = Stored::new(move || note.send("noted").unwrap());
+    let mut gone = queue.enqueue(Arrival { stored, ..arrival("orders", [message(1)]) });
+    let mut commit = Box::pin(queue.commit(SMALL, |_| Ok(())));
+    assert!(poll!(&mut gone).is_pending() && poll!(&mut commit).is_pending());
+    queue.close().await;
+    assert_eq!((noted.try_recv(), commit.await), (Ok("noted"), Ok(())));
 }
 
 #[tokio::test]

@@ -23,7 +23,7 @@ pub(crate) fn named(mut config: kube::Config, component: &str) -> anyhow::Result
     Ok(config)
 }
 
-/// The runtime of every job.
+/// The runtime of every job but the server, which has one of its own.
 fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     // In a huge page that is half free the other half stays in memory. Where it cannot be switched off, more is resident.
     #[cfg(target_os = "linux")]

@@ -107,12 +107,16 @@ where
     let Cache { store, listed } = cache.clone();
     let events = events.modify(trim).reflect(writer).inspect_ok(move |event| {
         also(event, &store);
-        if matches!(event, watcher::Event::InitDone) {
-            // Not the first time after a break.
-            let _ = listed.set(());
-        }
+        note_listed(&listed, event);
     });
     (cache, loud(events, what))
+}
+
+pub(super) fn note_listed<K>(listed: &Listed, event: &watcher::Event<K>) {
+    if matches!(event, watcher::Event::InitDone) {
+        // Not the first time after a break.
+        let _ = listed.set(());
+    }
 }
 
 /// Errors are said once until the watch is well again; the watch itself goes on.

@@ -14,7 +14,7 @@ use kube::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::cache::{Listed, loud};
+use super::cache::{Listed, loud, note_listed};
 
 /// What a watch has seen, packed.
 pub struct PackedCache<K: Resource<DynamicType = ()> + 'static> {
@@ -137,10 +137,7 @@ where
     let listed = cache.listed.clone();
     let events = events.modify(trim).inspect_ok(move |event| {
         writer.apply_watcher_event(&packed(event));
-        if matches!(event, watcher::Event::InitDone) {
-            // Not the first time after a break.
-            let _ = listed.set(());
-        }
+        note_listed(&listed, event);
     });
     (cache, loud(events, what))
 }

@@ -6,12 +6,12 @@ use jiff::Timestamp;
 
 const PREFIX: &str = "msg_";
 const DIGITS: &[u8; 16] = b"0123456789abcdef";
-const TIME: usize = 6;
-const FRACTION: usize = 2;
+const TIME: usize = 8;
 const RANDOM: usize = 14;
-const LENGTH: usize = TIME + FRACTION + RANDOM;
+const LENGTH: usize = TIME + RANDOM;
 
-/// The id of a message: milliseconds of its acceptance, their fraction in 1/65536, then 112 random bits. Ids sort by time, as bytes and as text.
+/// The id of a message: milliseconds of its acceptance (48 bits) with their fraction (16 bits), then 112 random bits. Ids sort by
+/// time, as bytes and as text.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MessageId([u8; LENGTH]);
 
@@ -19,12 +19,10 @@ impl MessageId {
     /// The id of a message that is accepted at `now`.
     #[must_use]
     pub fn new(now: Timestamp, random: [u8; RANDOM]) -> Self {
-        let milliseconds = now.as_millisecond().max(0).to_be_bytes();
+        let time = ((now.as_nanosecond().max(0) << 16) / 1_000_000).to_be_bytes();
         let mut bytes = [0; LENGTH];
-        bytes[..TIME].copy_from_slice(&milliseconds[milliseconds.len() - TIME..]);
-        let fraction = (i64::from(now.subsec_nanosecond()).rem_euclid(1_000_000) << 16) / 1_000_000;
-        bytes[TIME..TIME + FRACTION].copy_from_slice(&fraction.to_be_bytes()[size_of::<i64>() - FRACTION..]);
-        bytes[TIME + FRACTION..].copy_from_slice(&random);
+        bytes[..TIME].copy_from_slice(&time[time.len() - TIME..]);
+        bytes[TIME..].copy_from_slice(&random);
         Self(bytes)
     }
 

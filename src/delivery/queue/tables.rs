@@ -1,11 +1,16 @@
 //! Flow 3: the tables of the queue's file, and the order of their keys.
 //!
-//! A message has a *number*, which says when it was queued and is never used again. Its content is written once, under its id. Its head is small and written with each change, so it lies apart; its place says where it stands among the messages of its
+//! A message has a *number*, which says when it was queued and is never used again. Its content is written once, under its id.
+//! Its head is small and written with each change, so it lies apart; its place says where it stands among the messages of its
 //! endpoint and is what due times, lists and pruning go by. Nothing here has to be read as a whole, ever.
 
-use redb::{TableDefinition, TableError, WriteTransaction};
+use redb::{ReadableTable, TableDefinition, TableError, WriteTransaction};
 
-use super::encoding::milliseconds;
+use super::{
+    claims::Ticket,
+    encoding::{milliseconds, read_ticket},
+    fault::Fault,
+};
 use crate::delivery::message::{OrderingKey, Phase, State};
 
 /// Id ▶ where the head is, and the content. Ids sort by time, so most come at the end.
@@ -57,6 +62,18 @@ impl<'txn> Tables<'txn> {
             endpoints: transaction.open_table(ENDPOINTS)?,
             meta: transaction.open_table(META)?,
         })
+    }
+}
+
+/// Where the head of a message is: as its content says, unless it was replayed.
+pub(super) fn ticket(
+    moved: &impl ReadableTable<&'static [u8; 22], (u32, u64)>,
+    id: &[u8; 22],
+    content: &[u8],
+) -> Result<Ticket, Fault> {
+    match moved.get(id)? {
+        Some(row) => Ok(row.value().into()),
+        None => Ok(read_ticket(content)?),
     }
 }
 

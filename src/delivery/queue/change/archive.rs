@@ -6,7 +6,7 @@ use redb::ReadableTable as _;
 use super::{Change, Found};
 use crate::delivery::{
     message::{EndpointRef, MessageId, Phase, State},
-    queue::{claims::Ticket, encoding::read_ticket, fault::Fault},
+    queue::{claims::Ticket, fault::Fault, tables::ticket},
 };
 
 impl Change<'_> {
@@ -61,10 +61,6 @@ impl Change<'_> {
 
     fn find_id(&self, id: MessageId) -> Result<Option<Found>, Fault> {
         let Some(content) = self.tables.contents.get(id.as_bytes())? else { return Ok(None) };
-        let ticket = match self.tables.moved.get(id.as_bytes())? {
-            Some(row) => row.value().into(),
-            None => read_ticket(content.value())?,
-        };
-        self.find(ticket)
+        self.find(ticket(&self.tables.moved, id.as_bytes(), content.value())?)
     }
 }

@@ -10,10 +10,10 @@ use crate::delivery::{
     queue::{
         Page, Query,
         claims::Ticket,
-        encoding::{Damaged, Head, read_content, read_ticket},
+        encoding::{Damaged, Head, read_content},
         fault::Fault,
         shared::Shared,
-        tables::{MOVED, PLACES, Place, places},
+        tables::{MOVED, PLACES, Place, places, ticket},
     },
 };
 
@@ -95,10 +95,7 @@ impl Shared {
             let transaction = database.begin_read()?;
             let rows = Rows::open(&transaction)?;
             let Some(row) = rows.contents.get(id.as_bytes())? else { return Ok(None) };
-            let ticket = match transaction.open_table(MOVED)?.get(id.as_bytes())? {
-                Some(moved) => moved.value().into(),
-                None => read_ticket(row.value())?,
-            };
+            let ticket = ticket(&transaction.open_table(MOVED)?, id.as_bytes(), row.value())?;
             let head = rows.head(ticket)?.ok_or(Damaged)?;
             // An endpoint that came with this very commit is not in the directory yet, and one that went is no longer.
             let endpoint = self.directory().get(ticket.endpoint).map(|entry| entry.endpoint.clone());

@@ -17,6 +17,8 @@ use kube::{
         reflector::ObjectRef,
     },
 };
+use tokio::task::JoinSet;
+use tracing::Instrument as _;
 
 use super::{
     apply::{ApplyError, World},
@@ -238,7 +240,7 @@ impl Work {
     {
         let resources: &Indexed<K> = self.cluster.caches.resources.of();
         let reconciles = applier(
-            |guarded, work: Arc<Self>| Box::pin(async move { work.reconcile::<K>(&guarded).await }),
+            |guarded, work: Arc<Self>| Box::pin(aside(async move { work.reconcile::<K>(&guarded).await })),
             |guarded, error, work| work.back_off::<K>(&guarded, error),
             self.clone(),
             (***resources).clone(),
@@ -427,6 +429,18 @@ impl Work {
         let resources: &Indexed<K> = self.cluster.caches.resources.of();
         let known = ObjectRef::new(&source.name).within(&source.namespace);
         Ok(resources.get(&known).is_some() || self.cluster.resource_exists::<K>(source).await?)
+    }
+}
+
+/// On any thread, beside the watches; it ends when nobody waits for it any more.
+async fn aside<T: Send + 'static>(run: impl Future<Output = T> + Send + 'static) -> T {
+    let mut task = JoinSet::new();
+    task.spawn(run.in_current_span());
+    match task.join_next().await {
+        Some(Ok(done)) => done,
+        Some(Err(error)) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+        // The runtime is ending, and this with it.
+        Some(Err(_)) | None => future::pending().await,
     }
 }
 

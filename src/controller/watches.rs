@@ -1,6 +1,7 @@
 //! Flow 1: the watches, and which resources an event is about.
 
 mod cache;
+mod lean;
 mod namespaces;
 mod packed;
 mod resources;
@@ -28,13 +29,14 @@ use kube::{
 
 pub use self::{
     cache::{Cache, Listed},
+    lean::Lean,
     namespaces::Indexed,
     packed::PackedCache,
     resources::{Guarded, Of, Resources, Trigger},
     routes::{Routes, routes},
 };
 use self::{
-    cache::{config, follow, watch, watched},
+    cache::{config, follow, news, watch, watched},
     namespaces::Namespaces,
     packed::pack,
 };
@@ -71,13 +73,13 @@ fn triggers<K: Send + 'static>(
 
 /// The resources of a kind. A deletion also wakes the ones that it stood in the way of.
 #[must_use]
-pub fn resources<K: Kind>(api: Api<Guarded<K>>, what: &'static str) -> (Indexed<K>, Triggers) {
+pub fn resources<K: Kind>(api: Api<Lean<Guarded<K>>>, what: &'static str) -> (Indexed<K>, Triggers) {
     resources_and(api, what, |_, _| {})
 }
 
 /// The Webhooks, and the credentials that they name or have named.
 #[must_use]
-pub fn webhooks(api: Api<Guarded<Webhook>>) -> (Indexed<Webhook>, Triggers, Triggers) {
+pub fn webhooks(api: Api<Lean<Guarded<Webhook>>>) -> (Indexed<Webhook>, Triggers, Triggers) {
     let (sender, credentials) = mpsc::unbounded();
     let mut last = HashMap::new();
     let (cache, triggers) = resources_and(api, "Webhooks", move |webhook: &Guarded<Webhook>, gone| {
@@ -111,7 +113,7 @@ fn gathered(triggers: impl Stream<Item = Trigger> + Send + 'static) -> Triggers 
 }
 
 fn resources_and<K: Kind>(
-    api: Api<Guarded<K>>,
+    api: Api<Lean<Guarded<K>>>,
     what: &'static str,
     mut also: impl FnMut(&Guarded<K>, bool) + Send + 'static,
 ) -> (Indexed<K>, Triggers) {
@@ -135,7 +137,6 @@ fn resources_and<K: Kind>(
 /// `kubectl apply` repeats the whole resource in an annotation, which says nothing that the resource does not.
 fn trim_resource<K: Kind>(resource: &mut Guarded<K>) {
     let metadata = resource.meta_mut();
-    metadata.managed_fields = None;
     metadata.finalizers.iter_mut().for_each(Vec::shrink_to_fit);
     if let Some(annotations) = &mut metadata.annotations {
         annotations.remove(LAST_APPLIED);
@@ -188,7 +189,7 @@ pub fn records(
     let selector = format!("{} in (client,endpoint,injection){of_namespace}", record::LABEL);
     let api = Api::namespaced(client.clone(), realm_namespace);
     let (cache, events) = pack(watched(api, config().labels(&selector)), "records", trim_record);
-    let triggers = triggers(events, move |secret, _| {
+    let triggers = triggers(news(events), move |secret, _| {
         let json = secret.data.as_ref().and_then(|data| data.get(record::DATA_KEY));
         json.map(|json| record_triggers(json, &resources)).unwrap_or_default()
     });
@@ -197,7 +198,7 @@ pub fn records(
 
 /// Records of namespaces with realms of their own: triggers are as those of [`records`], for those alone that have changed.
 #[must_use]
-pub fn bundles(api: Api<Secret>, resources: Resources) -> (Cache<Secret>, Triggers) {
+pub fn bundles(api: Api<Lean<Secret>>, resources: Resources) -> (Cache<Secret>, Triggers) {
     let selector = format!("{}={}", record::LABEL, record::bundle::LABEL_VALUE);
     let (cache, events) = watch(api, config().labels(&selector), "bundles of records", trim_record);
     let mut told = Told::default();
@@ -220,7 +221,6 @@ fn of_record(source: Trigger, resources: &Resources) -> Vec<Trigger> {
 }
 
 fn trim_record(secret: &mut Secret) {
-    secret.metadata.managed_fields = None;
     secret.metadata.labels = None;
 }
 
@@ -231,17 +231,13 @@ fn made_from(json: &ByteString) -> Option<Trigger> {
 
 /// Secrets for apps: a trigger is the resource that the owner annotation names. A deletion also wakes those that waited for the name.
 #[must_use]
-pub fn consumers(api: Api<Secret>, resources: Resources) -> (PackedCache<Secret>, Triggers) {
-    let (cache, events) = pack(watched(api, config().labels(CONSUMER_LABEL)), "Secrets for apps", trim_secret);
-    let triggers = triggers(events, move |secret, gone| {
+pub fn consumers(api: Api<Lean<Secret>>, resources: Resources) -> (PackedCache<Secret>, Triggers) {
+    let (cache, events) = pack(watched(api, config().labels(CONSUMER_LABEL)), "Secrets for apps", |_| {});
+    let triggers = triggers(news(events), move |secret, gone| {
         let waiting = if gone { resources.concerned(&Gone(secret)) } else { Vec::new() };
         made_for(secret).into_iter().chain(waiting).collect()
     });
     (cache, triggers)
-}
-
-fn trim_secret(secret: &mut Secret) {
-    secret.metadata.managed_fields = None;
 }
 
 fn made_for(secret: &Secret) -> Option<Trigger> {
@@ -251,22 +247,21 @@ fn made_for(secret: &Secret) -> Option<Trigger> {
 
 /// Secrets that may be referred to: triggers are the resources that do.
 #[must_use]
-pub fn references(api: Api<Secret>, resources: Resources) -> (PackedCache<Secret>, Triggers) {
+pub fn references(api: Api<Lean<Secret>>, resources: Resources) -> (PackedCache<Secret>, Triggers) {
     let selector = format!("{ALLOW_REFERENCE_LABEL}=true");
     let events = watched(api, config().labels(&selector));
-    let (cache, events) = pack(events, "Secrets that may be referred to", trim_secret);
-    let triggers = triggers(events, move |secret, _| resources.concerned(&Referable(secret)));
+    let (cache, events) = pack(events, "Secrets that may be referred to", |_| {});
+    let triggers = triggers(news(events), move |secret, _| resources.concerned(&Referable(secret)));
     (cache, triggers)
 }
 
 /// Namespaces with their labels only: triggers are the resources in them.
 #[must_use]
 pub fn namespaces(client: &Client, resources: Resources) -> (Cache<PartialObjectMeta<Namespace>>, Triggers) {
-    let api: Api<PartialObjectMeta<Namespace>> = Api::all(client.clone());
+    let api: Api<Lean<PartialObjectMeta<Namespace>>> = Api::all(client.clone());
     let (cache, events) = watch(api, config(), "Namespaces", |namespace| {
-        namespace.metadata.managed_fields = None;
         namespace.metadata.annotations = None;
     });
-    let triggers = triggers(events, move |namespace, _| resources.concerned(&Within(&namespace.name_any())));
+    let triggers = triggers(news(events), move |namespace, _| resources.concerned(&Within(&namespace.name_any())));
     (cache, triggers)
 }

@@ -12,8 +12,9 @@ use kube::{
         watcher,
     },
 };
-use serde::de::DeserializeOwned;
 use tokio::sync::SetOnce;
+
+use super::lean::{Lean, Parse};
 
 /// Load balancers cut connections that are silent for four minutes.
 const WATCH_SECONDS: u32 = 110;
@@ -70,26 +71,36 @@ impl<K: Resource<DynamicType = ()> + Clone + 'static> Deref for Cache<K> {
 
 /// A watch that fills a cache, and its events. `trim` drops what we never read.
 pub(super) fn watch<K>(
-    api: Api<K>,
+    api: Api<Lean<K>>,
     config: watcher::Config,
     what: &'static str,
     trim: fn(&mut K),
 ) -> (Cache<K>, impl Stream<Item = watcher::Event<K>> + Send + 'static)
 where
-    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug + Send + Sync + 'static,
+    K: Resource<DynamicType = ()> + Clone + Parse + std::fmt::Debug + Send + Sync + 'static,
 {
     follow(watched(api, config), what, trim, |_, _| {})
 }
 
 /// The events of a watch, which goes on after errors.
 pub(super) fn watched<K>(
-    api: Api<K>,
+    api: Api<Lean<K>>,
     config: watcher::Config,
 ) -> impl Stream<Item = watcher::Result<watcher::Event<K>>> + Send + 'static
 where
-    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug + Send + Sync + 'static,
+    K: Resource<DynamicType = ()> + Clone + Parse + std::fmt::Debug + Send + Sync + 'static,
 {
-    watcher(api, config).backoff(WatchBackoff::default())
+    watcher(api, config).backoff(WatchBackoff::default()).map_ok(bare)
+}
+
+fn bare<K>(event: watcher::Event<Lean<K>>) -> watcher::Event<K> {
+    match event {
+        watcher::Event::Apply(Lean(object)) => watcher::Event::Apply(object),
+        watcher::Event::Delete(Lean(object)) => watcher::Event::Delete(object),
+        watcher::Event::Init => watcher::Event::Init,
+        watcher::Event::InitApply(Lean(object)) => watcher::Event::InitApply(object),
+        watcher::Event::InitDone => watcher::Event::InitDone,
+    }
 }
 
 /// Events that fill a cache, and those that are no errors. `also` is told each before anybody who waits for the first list.
@@ -119,6 +130,17 @@ pub(super) fn note_listed<K>(listed: &Listed, event: &watcher::Event<K>) {
     }
 }
 
+/// Without the first list: every resource is looked at after it anyway, when all that it depends on was listed.
+pub(super) fn news<K: Send + 'static>(
+    events: impl Stream<Item = watcher::Event<K>> + Send + 'static,
+) -> impl Stream<Item = watcher::Event<K>> + Send + 'static {
+    let mut listed = false;
+    events.filter(move |event| {
+        listed |= matches!(event, watcher::Event::InitDone);
+        future::ready(listed)
+    })
+}
+
 /// Errors are said once until the watch is well again; the watch itself goes on.
 pub(super) fn loud<K: Send + 'static>(
     events: impl Stream<Item = watcher::Result<watcher::Event<K>>> + Send + 'static,
@@ -146,4 +168,24 @@ pub(super) fn loud<K: Send + 'static>(
         };
         future::ready(event)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::{StreamExt as _, stream};
+    use kube::runtime::watcher::Event::{Apply, Init, InitApply, InitDone};
+
+    use super::news;
+
+    #[tokio::test]
+    async fn the_first_list_is_no_news_and_a_later_one_is() {
+        // A list that is broken off begins anew.
+        let first = [Init, InitApply("a"), Init, InitApply("a"), InitApply("b"), InitDone];
+        let then = [Apply("c"), Init, InitApply("d"), InitDone];
+        let told = news(stream::iter(first.into_iter().chain(then))).filter_map(async |event| match event {
+            Apply(object) | InitApply(object) => Some(object),
+            _ => None,
+        });
+        assert_eq!(told.collect::<Vec<_>>().await, ["c", "d"]);
+    }
 }

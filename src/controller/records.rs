@@ -18,11 +18,14 @@ use k8s_openapi::{ByteString, api::core::v1::Secret};
 use kube::{Client, ResourceExt as _};
 
 pub(super) use self::own::unchanged;
-pub use self::{bundles::Bundles, own::OwnSecrets};
+pub use self::{
+    bundles::Bundles,
+    own::{OwnRecord, OwnSecrets},
+};
 use super::{
     apply::ApplyError,
     fetch::{self, Depth, ObjectVersion, StoredRecord},
-    watches::{Cache, Listed, PackedCache},
+    watches::{Cache, FormCache, Listed},
 };
 use crate::{
     config::SidecarRealm,
@@ -163,7 +166,7 @@ impl Place {
 #[derive(Clone)]
 pub struct RecordCaches {
     /// Those in the shared realm.
-    pub own: PackedCache<Secret>,
+    pub own: FormCache<OwnRecord>,
     /// Bundles in other namespaces.
     pub bundles: Cache<Secret>,
 }
@@ -175,16 +178,18 @@ impl RecordCaches {
         [self.own.listed(), self.bundles.listed()]
     }
 
-    /// Every record of a kind that parses.
-    pub fn documents<R: Document>(&self) -> impl Iterator<Item = R> + use<R> {
-        let own =
-            self.own.all().filter_map(|secret| record::parse(&fetch::data(&secret).get(record::DATA_KEY)?.0).ok());
-        let bundled = self.bundles.state().into_iter().flat_map(|secret| {
-            let files = fetch::data(&secret).iter();
-            let of_kind = files.filter(|(file, _)| record::kind_of_file(file) == Some(R::KIND));
-            of_kind.filter_map(|(_, json)| record::parse(&json.0).ok()).collect::<Vec<R>>()
-        });
-        own.chain(bundled)
+    /// Every record of a kind in which a text is found, such as an id: few are parsed for it.
+    #[must_use]
+    pub fn documents_with<R: Document>(&self, text: &str) -> Vec<R> {
+        let parse = |json: &ByteString| {
+            let found = str::from_utf8(&json.0).is_ok_and(|json| json.contains(text));
+            found.then(|| record::parse(&json.0).ok()).flatten()
+        };
+        let (own, bundles) = (self.own.all_kept(), self.bundles.state());
+        let own = own.iter().filter(|kept| kept.form.kind == Some(R::KIND)).map(|kept| &kept.form.stored.json);
+        let files = bundles.iter().flat_map(|secret| fetch::data(secret));
+        let in_bundles = files.filter(|(file, _)| record::kind_of_file(file) == Some(R::KIND)).map(|(_, json)| json);
+        own.chain(in_bundles).filter_map(parse).collect()
     }
 }
 
@@ -229,7 +234,7 @@ impl Records {
     /// Where the record of a resource may lie from before. Nobody adds to it any more, so what the watches listed is all of it.
     fn former_place(&self, namespace: &str, id: &Id) -> Option<Place> {
         if self.listed.contains_key(namespace) {
-            return self.own.cached(id).map(|_| self.shared());
+            return self.own.has(id).then(|| self.shared());
         }
         if self.caches.bundles.is_empty() {
             return None;
@@ -296,7 +301,7 @@ impl Records {
 
     /// Every record in the caches, with where it lies, for those who look for orphans. Also what somebody put into a bundle.
     pub fn all(&self) -> impl Iterator<Item = Found> {
-        let own = self.caches.own.all().filter_map(|secret| self.own.clone().found(&secret));
+        let own = self.caches.own.all_kept().into_iter().filter_map(|kept| self.own.clone().found(&kept));
         let bundles = self.caches.bundles.state();
         let namespaces = bundles.iter().filter(|secret| bundle::index_of(&secret.name_any()).is_some());
         let mut namespaces: Vec<_> = namespaces.filter_map(|secret| secret.namespace()).collect();

@@ -31,14 +31,14 @@ pub use self::{
     cache::{Cache, Listed},
     lean::Lean,
     namespaces::Indexed,
-    packed::PackedCache,
+    packed::{Form, FormCache, Kept, Packable, PackedCache},
     resources::{Guarded, Of, Resources, Trigger},
     routes::{Routes, routes},
 };
 use self::{
     cache::{config, follow, news, watch, watched},
     namespaces::Namespaces,
-    packed::pack,
+    packed::keep,
 };
 use super::fetch::{CONSUMER_LABEL, OWNER_ANNOTATION};
 use crate::{
@@ -179,17 +179,17 @@ fn new_first<K: Kind>(
 /// Records in the realm, of resources in one namespace or in all: a trigger is the resource that a record was made from, and those
 /// whose calls are sent with it.
 #[must_use]
-pub fn records(
+pub fn records<F: Form<Of = Secret>>(
     client: &Client,
     realm_namespace: &str,
     of_namespace: Option<&str>,
     resources: Resources,
-) -> (PackedCache<Secret>, Triggers) {
+) -> (FormCache<F>, Triggers) {
     let of_namespace = of_namespace.map(|name| format!(",{}={name}", record::NAMESPACE_LABEL)).unwrap_or_default();
     let selector = format!("{} in (client,endpoint,injection){of_namespace}", record::LABEL);
     let api = Api::namespaced(client.clone(), realm_namespace);
-    let (cache, events) = pack(watched(api, config().labels(&selector)), "records", trim_record);
-    let triggers = triggers(news(events), move |secret, _| {
+    let (cache, events) = keep(watched(api, config().labels(&selector)), "records", |_| {});
+    let triggers = triggers(news(events), move |secret: &Secret, _| {
         let json = secret.data.as_ref().and_then(|data| data.get(record::DATA_KEY));
         json.map(|json| record_triggers(json, &resources)).unwrap_or_default()
     });
@@ -200,7 +200,8 @@ pub fn records(
 #[must_use]
 pub fn bundles(api: Api<Lean<Secret>>, resources: Resources) -> (Cache<Secret>, Triggers) {
     let selector = format!("{}={}", record::LABEL, record::bundle::LABEL_VALUE);
-    let (cache, events) = watch(api, config().labels(&selector), "bundles of records", trim_record);
+    let (cache, events) =
+        watch(api, config().labels(&selector), "bundles of records", |secret| secret.metadata.labels = None);
     let mut told = Told::default();
     let triggers = triggers(events, move |secret, gone| {
         let changed = told.changed(secret, gone).into_iter();
@@ -220,10 +221,6 @@ fn of_record(source: Trigger, resources: &Resources) -> Vec<Trigger> {
     users.into_iter().chain([source]).collect()
 }
 
-fn trim_record(secret: &mut Secret) {
-    secret.metadata.labels = None;
-}
-
 fn made_from(json: &ByteString) -> Option<Trigger> {
     let source = record::source_of(&json.0)?;
     Trigger::named(&source.kind, &source.namespace, &source.name)
@@ -232,7 +229,7 @@ fn made_from(json: &ByteString) -> Option<Trigger> {
 /// Secrets for apps: a trigger is the resource that the owner annotation names. A deletion also wakes those that waited for the name.
 #[must_use]
 pub fn consumers(api: Api<Lean<Secret>>, resources: Resources) -> (PackedCache<Secret>, Triggers) {
-    let (cache, events) = pack(watched(api, config().labels(CONSUMER_LABEL)), "Secrets for apps", |_| {});
+    let (cache, events) = keep(watched(api, config().labels(CONSUMER_LABEL)), "Secrets for apps", |_| {});
     let triggers = triggers(news(events), move |secret, gone| {
         let waiting = if gone { resources.concerned(&Gone(secret)) } else { Vec::new() };
         made_for(secret).into_iter().chain(waiting).collect()
@@ -250,7 +247,7 @@ fn made_for(secret: &Secret) -> Option<Trigger> {
 pub fn references(api: Api<Lean<Secret>>, resources: Resources) -> (PackedCache<Secret>, Triggers) {
     let selector = format!("{ALLOW_REFERENCE_LABEL}=true");
     let events = watched(api, config().labels(&selector));
-    let (cache, events) = pack(events, "Secrets that may be referred to", |_| {});
+    let (cache, events) = keep(events, "Secrets that may be referred to", |_| {});
     let triggers = triggers(news(events), move |secret, _| resources.concerned(&Referable(secret)));
     (cache, triggers)
 }

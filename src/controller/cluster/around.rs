@@ -101,7 +101,8 @@ impl Cluster {
         }
         let secret = self.caches.consumers.get(&namespace, &resource.consumer_name())?;
         let id = webhook::retained_id(resource, &secret)?;
-        let records = self.all_records.iter().flat_map(RecordCaches::documents::<EndpointRecord>);
+        let with_id = |records: &RecordCaches| records.documents_with::<EndpointRecord>(id.expose());
+        let records = self.all_records.iter().flat_map(with_id);
         let mut holders = records.filter_map(|document| webhook::holder(&id, &document, resource));
         holders.next()
     }

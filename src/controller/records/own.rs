@@ -15,27 +15,48 @@ use crate::{
         apply::ApplyError,
         fetch::{self, ObjectVersion},
         secrets,
-        watches::PackedCache,
+        watches::{Form, FormCache, Kept},
     },
     record,
 };
+
+/// What is kept of a record's Secret.
+#[derive(Clone)]
+pub struct OwnRecord {
+    /// Which it is; absent: of a kind that this program does not know.
+    pub(super) kind: Option<record::Kind>,
+    pub(super) stored: Stored,
+}
+
+impl Form for OwnRecord {
+    type Of = Secret;
+
+    fn of(secret: &Secret) -> Self {
+        let kind = secret.labels().get(record::LABEL).and_then(|label| record::Kind::from_label(label));
+        Self { kind, stored: stored(secret) }
+    }
+}
 
 /// A namespace of record Secrets.
 pub struct OwnSecrets {
     api: Api<Secret>,
     namespace: String,
-    cache: PackedCache<Secret>,
+    cache: FormCache<OwnRecord>,
 }
 
 impl OwnSecrets {
     /// Those in a namespace.
     #[must_use]
-    pub fn new(client: Client, namespace: &str, cache: PackedCache<Secret>) -> Self {
+    pub fn new(client: Client, namespace: &str, cache: FormCache<OwnRecord>) -> Self {
         Self { api: Api::namespaced(client, namespace), namespace: namespace.to_owned(), cache }
     }
 
     pub(super) fn cached(&self, id: &Id) -> Option<Stored> {
-        self.cache.get(&self.namespace, &id.name).map(|secret| stored(&secret))
+        self.cache.kept(&self.namespace, &id.name).map(|kept| kept.form.stored.clone())
+    }
+
+    pub(super) fn has(&self, id: &Id) -> bool {
+        self.cache.kept(&self.namespace, &id.name).is_some()
     }
 
     pub(super) async fn read(&self, id: &Id) -> Result<Option<Stored>, ApplyError> {
@@ -59,10 +80,10 @@ impl OwnSecrets {
         call_opt(RECORD, self.api.delete(&id.name, &unchanged(seen))).await.map(drop)
     }
 
-    pub(super) fn found(self: Arc<Self>, secret: &Secret) -> Option<Found> {
-        let stored = stored(secret);
+    pub(super) fn found(self: Arc<Self>, kept: &Kept<OwnRecord>) -> Option<Found> {
+        let stored = kept.form.stored.clone();
         let kind = record::Kind::made_from(&record::source_of(&stored.json.0)?.kind)?;
-        let id = Id { kind, name: secret.name_any() };
+        let id = Id { kind, name: kept.name.clone().into() };
         Some(Found { place: Place::Own(self), of_namespace: None, id, stored })
     }
 }

@@ -1,7 +1,7 @@
-//! Flow 1: a watch of objects of which there are many, and of which one is read now and then: kept as JSON, they take a third of the
+//! Flow 1: a watch of objects of which there are many, and of which one is read now and then: what is kept of them takes a third of the
 //! memory that their maps and strings would take one by one.
 
-use std::{borrow::Cow, marker::PhantomData};
+use std::{borrow::Cow, marker::PhantomData, sync::Arc};
 
 use futures::{Stream, TryStreamExt as _};
 use kube::{
@@ -16,93 +16,99 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::cache::{Listed, loud, note_listed};
 
-/// What a watch has seen, packed.
-pub struct PackedCache<K: Resource<DynamicType = ()> + 'static> {
-    store: Store<Packed<K>>,
+/// What is kept of an object.
+pub trait Form: Clone + Send + Sync + 'static {
+    /// The object.
+    type Of: Resource<DynamicType = ()>;
+
+    /// Keeps it.
+    fn of(object: &Self::Of) -> Self;
+}
+
+/// What a watch has seen, in a form.
+pub struct FormCache<F: Form> {
+    store: Store<Kept<F>>,
     listed: Listed,
 }
 
-impl<K: Resource<DynamicType = ()>> Clone for PackedCache<K> {
+/// What a watch has seen, packed.
+pub type PackedCache<K> = FormCache<Packed<K>>;
+
+impl<F: Form> Clone for FormCache<F> {
     fn clone(&self) -> Self {
         Self { store: self.store.clone(), listed: self.listed.clone() }
     }
 }
 
-impl<K: Resource<DynamicType = ()> + DeserializeOwned> PackedCache<K> {
+impl<F: Form> FormCache<F> {
     /// Whether everything that there is was seen once.
     #[must_use]
     pub fn listed(&self) -> &Listed {
         &self.listed
     }
 
+    /// What is kept of the object of that name.
+    #[must_use]
+    pub fn kept(&self, namespace: &str, name: &str) -> Option<Arc<Kept<F>>> {
+        self.store.get(&ObjectRef::new(name).within(namespace))
+    }
+
+    /// What is kept of all that there are.
+    #[must_use]
+    pub fn all_kept(&self) -> Vec<Arc<Kept<F>>> {
+        self.store.state()
+    }
+}
+
+impl<K: Packable> PackedCache<K> {
     /// The object of that name.
     #[must_use]
     pub fn get(&self, namespace: &str, name: &str) -> Option<K> {
-        self.store.get(&ObjectRef::new(name).within(namespace))?.unpack()
+        self.kept(namespace, name)?.form.unpack()
     }
 
     /// All that there are, unpacked one after the other.
     pub fn all(&self) -> impl Iterator<Item = K> + use<K> {
-        self.store.state().into_iter().filter_map(|packed| packed.unpack())
+        self.all_kept().into_iter().filter_map(|kept| kept.form.unpack())
     }
 }
 
-/// An object as JSON.
-struct Packed<K> {
+/// What is kept of an object, and its name.
+#[derive(Clone)]
+pub struct Kept<F> {
     namespace: Option<Box<str>>,
-    name: Box<str>,
-    json: Box<[u8]>,
-    of: PhantomData<fn() -> K>,
+    /// The name.
+    pub name: Box<str>,
+    /// What is kept.
+    pub form: F,
 }
 
-impl<K> Clone for Packed<K> {
-    fn clone(&self) -> Self {
-        let Self { namespace, name, json, of } = self;
-        Self { namespace: namespace.clone(), name: name.clone(), json: json.clone(), of: *of }
-    }
-}
-
-impl<K: Resource + Serialize> Packed<K> {
-    fn new(object: &K) -> Self {
+impl<F: Form> Kept<F> {
+    fn of(object: &F::Of) -> Self {
         let meta = object.meta();
-        Self {
-            namespace: meta.namespace.as_deref().map(Box::from),
-            name: meta.name.as_deref().unwrap_or_default().into(),
-            json: serde_json::to_vec(object).unwrap_or_else(|error| lost::<K, _>(&error)).into(),
-            of: PhantomData,
-        }
+        let (namespace, name) =
+            (meta.namespace.as_deref().map(Box::from), meta.name.as_deref().unwrap_or_default().into());
+        Self { namespace, name, form: F::of(object) }
     }
 }
 
-impl<K: DeserializeOwned> Packed<K> {
-    fn unpack(&self) -> Option<K> {
-        serde_json::from_slice(&self.json).map_err(|error| lost::<K, ()>(&error)).ok()
-    }
-}
-
-/// What was JSON a moment ago is JSON again: this would be a bug of the types.
-fn lost<K, T: Default>(error: &serde_json::Error) -> T {
-    tracing::error!(of = std::any::type_name::<K>(), %error, "an object does not survive JSON: it counts as absent");
-    T::default()
-}
-
-impl<K: Resource<DynamicType = ()>> Lookup for Packed<K> {
+impl<F: Form> Lookup for Kept<F> {
     type DynamicType = ();
 
     fn kind((): &()) -> Cow<'_, str> {
-        K::kind(&())
+        <F::Of as Resource>::kind(&())
     }
 
     fn group((): &()) -> Cow<'_, str> {
-        K::group(&())
+        <F::Of as Resource>::group(&())
     }
 
     fn version((): &()) -> Cow<'_, str> {
-        K::version(&())
+        <F::Of as Resource>::version(&())
     }
 
     fn plural((): &()) -> Cow<'_, str> {
-        K::plural(&())
+        <F::Of as Resource>::plural(&())
     }
 
     fn name(&self) -> Option<Cow<'_, str>> {
@@ -123,31 +129,64 @@ impl<K: Resource<DynamicType = ()>> Lookup for Packed<K> {
     }
 }
 
+/// An object that JSON can hold.
+pub trait Packable: Resource<DynamicType = ()> + Clone + Serialize + DeserializeOwned + 'static {}
+
+impl<K: Resource<DynamicType = ()> + Clone + Serialize + DeserializeOwned + 'static> Packable for K {}
+
+/// A whole object, as JSON.
+#[derive(Clone)]
+pub struct Packed<K> {
+    json: Box<[u8]>,
+    of: PhantomData<fn() -> K>,
+}
+
+impl<K: Packable> Form for Packed<K> {
+    type Of = K;
+
+    fn of(object: &K) -> Self {
+        let json = serde_json::to_vec(object).unwrap_or_else(|error| lost::<K, _>(&error));
+        Self { json: json.into(), of: PhantomData }
+    }
+}
+
+impl<K: DeserializeOwned> Packed<K> {
+    fn unpack(&self) -> Option<K> {
+        serde_json::from_slice(&self.json).map_err(|error| lost::<K, ()>(&error)).ok()
+    }
+}
+
+/// What was JSON a moment ago is JSON again: this would be a bug of the types.
+fn lost<K, T: Default>(error: &serde_json::Error) -> T {
+    tracing::error!(of = std::any::type_name::<K>(), %error, "an object does not survive JSON: it counts as absent");
+    T::default()
+}
+
 /// Events that fill a cache, and those that are no errors. `trim` drops what we never read.
-pub(super) fn pack<K>(
-    events: impl Stream<Item = watcher::Result<watcher::Event<K>>> + Send + 'static,
+pub(super) fn keep<F: Form>(
+    events: impl Stream<Item = watcher::Result<watcher::Event<F::Of>>> + Send + 'static,
     what: &'static str,
-    trim: fn(&mut K),
-) -> (PackedCache<K>, impl Stream<Item = watcher::Event<K>> + Send + 'static)
+    trim: fn(&mut F::Of),
+) -> (FormCache<F>, impl Stream<Item = watcher::Event<F::Of>> + Send + 'static)
 where
-    K: Resource<DynamicType = ()> + Serialize + Send + Sync + 'static,
+    F::Of: Send + Sync + 'static,
 {
     let (store, mut writer) = reflector::store();
-    let cache = PackedCache { store, listed: Listed::default() };
+    let cache = FormCache { store, listed: Listed::default() };
     let listed = cache.listed.clone();
     let events = events.modify(trim).inspect_ok(move |event| {
-        writer.apply_watcher_event(&packed(event));
+        writer.apply_watcher_event(&kept(event));
         note_listed(&listed, event);
     });
     (cache, loud(events, what))
 }
 
-fn packed<K: Resource + Serialize>(event: &watcher::Event<K>) -> watcher::Event<Packed<K>> {
+fn kept<F: Form>(event: &watcher::Event<F::Of>) -> watcher::Event<Kept<F>> {
     match event {
-        watcher::Event::Apply(object) => watcher::Event::Apply(Packed::new(object)),
-        watcher::Event::Delete(object) => watcher::Event::Delete(Packed::new(object)),
+        watcher::Event::Apply(object) => watcher::Event::Apply(Kept::of(object)),
+        watcher::Event::Delete(object) => watcher::Event::Delete(Kept::of(object)),
         watcher::Event::Init => watcher::Event::Init,
-        watcher::Event::InitApply(object) => watcher::Event::InitApply(Packed::new(object)),
+        watcher::Event::InitApply(object) => watcher::Event::InitApply(Kept::of(object)),
         watcher::Event::InitDone => watcher::Event::InitDone,
     }
 }
@@ -181,7 +220,7 @@ mod tests {
             watcher::Event::Apply(changed.clone()),
         ];
         let trim = |secret: &mut Secret| secret.metadata.managed_fields = None;
-        let (cache, mut events) = pack(stream::iter(events.map(Ok)), "Secrets", trim);
+        let (cache, mut events) = keep::<Packed<Secret>>(stream::iter(events.map(Ok)), "Secrets", trim);
         assert!(cache.listed().get().is_none());
         let mut seen = 0;
         while events.next().await.is_some() {
@@ -201,7 +240,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_deleted_is_gone() {
         let events = [watcher::Event::Apply(secret("one", "AA==")), watcher::Event::Delete(secret("one", "AA=="))];
-        let (cache, events) = pack(stream::iter(events.map(Ok)), "Secrets", |_| {});
+        let (cache, events) = keep::<Packed<Secret>>(stream::iter(events.map(Ok)), "Secrets", |_| {});
         events.collect::<Vec<_>>().await;
         assert_eq!(cache.all().count(), 0);
     }

@@ -4,12 +4,11 @@ use std::fmt::Debug;
 
 use futures::{StreamExt as _, stream};
 use kube::{Api, Client, Resource, core::NamespaceResourceScope, runtime::watcher};
-use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
-    Listed, PackedCache, Resources, Trigger, Triggers,
+    Listed, Packable, PackedCache, Resources, Trigger, Triggers,
     cache::config,
-    packed::pack,
+    packed::keep,
     served::{Served, watch_while_served},
 };
 use crate::{
@@ -19,13 +18,13 @@ use crate::{
 };
 
 /// The routes of one kind.
-pub struct Routes<K: Resource<DynamicType = ()> + 'static> {
+pub struct Routes<K: Packable> {
     cache: PackedCache<K>,
     served: Served,
     namespace: String,
 }
 
-impl<K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + DeserializeOwned> Routes<K> {
+impl<K: Packable> Routes<K> {
     /// Whether the API server has the kind.
     #[must_use]
     pub fn are_served(&self) -> bool {
@@ -61,8 +60,7 @@ pub fn routes<K>(
     what: &'static str,
 ) -> (Routes<K>, Triggers)
 where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
-    K: Clone + Serialize + DeserializeOwned + Debug + Send + Sync + 'static,
+    K: Packable + Resource<Scope = NamespaceResourceScope> + Debug + Send + Sync,
 {
     let of_namespace = of_namespace
         .map(|name| format!(",{} in ({name},{ALL_NAMESPACES})", record::NAMESPACE_LABEL))
@@ -70,7 +68,7 @@ where
     let selector = format!("{LABEL} in ({OF_WEBHOOK},{OF_ALL}){of_namespace}");
     let api = Api::namespaced(client.clone(), namespace);
     let (served, events) = watch_while_served(client.clone(), api, config().labels(&selector), what);
-    let (cache, events) = pack(events, what, trim);
+    let (cache, events) = keep(events, what, trim);
     let (now, mut before) = (served.clone(), None);
     let triggers = events.flat_map(move |event| {
         stream::iter(match &event {

@@ -2,6 +2,7 @@
 
 use std::{
     net::{IpAddr, SocketAddr},
+    sync::Arc,
     time::Duration,
 };
 
@@ -20,9 +21,10 @@ const LONGEST_NEGATIVE_TTL: Duration = Duration::from_secs(10);
 /// More addresses of one name are not looked at.
 const MAX_ADDRESSES: usize = 16;
 
-/// Resolves names as the system's configuration says: `/etc/hosts`, then the name servers of `/etc/resolv.conf`.
+/// Resolves names as the system's configuration says: `/etc/hosts`, then the name servers of `/etc/resolv.conf`. Its copies are one: hyper
+/// makes one for each call.
 #[derive(Clone, Debug)]
-pub struct Resolver(TokioResolver);
+pub struct Resolver(Arc<TokioResolver>);
 
 impl Resolver {
     /// By the system's configuration. Without any, only `/etc/hosts` and IP addresses work.
@@ -59,7 +61,7 @@ impl Resolver {
         // A name with a dot is never looked for in the search domains first: `example.net` must not become a Service `example` in
         // somebody's namespace `net`.
         options.ndots = 1;
-        builder.build().map(Self)
+        Ok(Self(Arc::new(builder.build()?)))
     }
 
     /// All addresses of a host.

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use hyper::HeaderMap;
 use jiff::Timestamp;
 
-pub use prepare::{Prepared, prepare};
+pub use prepare::{Destination, Prepared, prepare};
 pub use send::{Answer, Failure, Sent};
 pub use settle::{Attempt, Settled, settle};
 

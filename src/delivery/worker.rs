@@ -27,7 +27,7 @@ use jiff::Timestamp;
 use tokio::time::{MissedTickBehavior, interval, sleep, sleep_until, timeout};
 
 use self::{
-    lane::{Lane, Seen},
+    lane::{Lane, Seen, Where},
     upkeep::Upkeep,
 };
 use super::{
@@ -185,7 +185,8 @@ impl Worker {
             }
             if let Some(claimed) = begun {
                 let credential = credential(&snapshot.injections, endpoint);
-                state.calls.push(self.call(turn.clone(), endpoint.clone(), credential, claimed));
+                let destination = lane.destination(endpoint);
+                state.calls.push(self.call(turn.clone(), endpoint.clone(), destination, credential, claimed));
                 state.give_turn(&turn);
             }
         }
@@ -212,6 +213,7 @@ impl Worker {
         &self,
         turn: EndpointRef,
         endpoint: Arc<Endpoint>,
+        destination: Where,
         credential: Option<Arc<InjectionRecord>>,
         claimed: Claimed,
     ) -> BoxFuture<'static, Called> {
@@ -226,7 +228,8 @@ impl Worker {
                 body: content.body().clone(),
             };
             let trace_id: Option<Box<str>> = trace::trace_id(&outgoing.headers).map(Box::from);
-            let prepared = prepare(endpoint.record(), credential.as_deref(), outgoing, Timestamp::now());
+            let destination = destination.as_deref().map_err(|reason| *reason);
+            let prepared = prepare(endpoint.record(), destination, credential.as_deref(), outgoing, Timestamp::now());
             let (attempt, verdict, late) = match prepared {
                 Err(verdict) => (None, verdict, false),
                 Ok(prepared) => {

@@ -12,9 +12,10 @@ use hyper::{
 use jiff::Timestamp;
 use snaphook::{
     delivery::{
-        attempt::{Answer, Failure, Outgoing, Prepared, Sent, prepare},
+        attempt::{self, Answer, Destination, Failure, Outgoing, Prepared, Sent},
         egress::{Egress, Exception, Guard, Resolver, Tls},
         inject::value_of,
+        verdict::Verdict,
     },
     record::{
         EndpointRecord, InjectionRecord, Location, Source, VERSION,
@@ -86,8 +87,18 @@ pub(crate) fn outgoing(headers: &[(&'static str, &'static str)]) -> Outgoing {
     Outgoing { id: "msg_1".to_owned(), accepted_at: now(), attempts: 0, headers, body: "{\"a\":1}".into() }
 }
 
+/// Prepares one call.
+pub(crate) fn prepare(
+    endpoint: &EndpointRecord,
+    credential: Option<&InjectionRecord>,
+    outgoing: Outgoing,
+) -> Result<Prepared, Verdict> {
+    let destination = Destination::of(&endpoint.delivery.target);
+    attempt::prepare(endpoint, destination.as_ref().map_err(|reason| *reason), credential, outgoing, now())
+}
+
 pub(crate) fn prepared(endpoint: &EndpointRecord, credential: Option<&InjectionRecord>) -> Prepared {
-    prepare(endpoint, credential, outgoing(&[("content-type", "application/json")]), now()).unwrap()
+    prepare(endpoint, credential, outgoing(&[("content-type", "application/json")])).unwrap()
 }
 
 /// A resolver that knows what `/etc/hosts` knows.

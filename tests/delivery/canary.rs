@@ -6,13 +6,13 @@ use std::{
 };
 
 use snaphook::{
-    delivery::attempt::{Sent, prepare, settle},
+    delivery::attempt::{Sent, settle},
     record::{EndpointRecord, InjectionRecord, Location, endpoint::EndpointSecret},
 };
 use tracing_subscriber::fmt::MakeWriter;
 
 use crate::{
-    call::{credential, egress_to, endpoint, now, outgoing, send},
+    call::{credential, egress_to, endpoint, now, outgoing, prepare, send},
     receiver::{Receiver, closed_port, silent_port},
 };
 
@@ -75,7 +75,7 @@ async fn call(address: std::net::SocketAddr, url: &str, record: &InjectionRecord
     message.body = "canary-body".into();
     let (endpoint, egress) = (loaded(url), egress_to(&[address]));
     let shown = format!("{record:?} {message:?}");
-    let prepared = prepare(&endpoint, Some(record), message, now()).unwrap();
+    let prepared = prepare(&endpoint, Some(record), message).unwrap();
     let before = format!("{shown} {prepared:?}");
     let sent = send(&egress, prepared).await;
     let said = format!("{before} {sent:?} {:?} {:?}", sent.answer, settle(&sent, now(), 0.5));

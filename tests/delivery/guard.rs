@@ -8,7 +8,6 @@ use std::{
 
 use snaphook::{
     delivery::{
-        attempt::prepare,
         egress::{Egress, Exception, Guard, Resolver},
         verdict::{FailureKind, HoldReason, Verdict},
     },
@@ -16,7 +15,7 @@ use snaphook::{
 };
 
 use crate::{
-    call::{answer, egress, egress_to, endpoint, failure, no_names, now, outgoing, prepared},
+    call::{answer, egress, egress_to, endpoint, failure, no_names, outgoing, prepare, prepared},
     name_server::NameServer,
     receiver::{OK, Receiver, silent_port, was_called},
 };
@@ -41,7 +40,7 @@ async fn refuses(egress: &Egress, port: u16, canonical: &[&str], spellings: &[&s
         assert_eq!(failure.kind, FailureKind::EgressDenied, "{host}: {}", failure.detail);
     }
     for host in spellings {
-        let verdict = prepare(&url(host), None, outgoing(&[]), now()).err();
+        let verdict = prepare(&url(host), None, outgoing(&[])).err();
         assert_eq!(verdict, Some(Verdict::Hold(HoldReason::TargetInvalid)), "{host}");
     }
 }

@@ -1,12 +1,9 @@
 //! What a receiver gets, byte for byte.
 
-use snaphook::{
-    delivery::attempt::prepare,
-    record::{InjectionRecord, Location, endpoint::Method, endpoint::Target},
-};
+use snaphook::record::{InjectionRecord, Location, endpoint::Method, endpoint::Target};
 
 use crate::{
-    call::{credential, egress_to, endpoint, now, outgoing, prepared, send, with_credential},
+    call::{credential, egress_to, endpoint, outgoing, prepare, prepared, send, with_credential},
     receiver::{OK, Received, Receiver},
 };
 
@@ -63,7 +60,7 @@ async fn the_whole_call() {
         ("content-type", "application/json"),
         ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
     ];
-    send(&egress_to(&[receiver.address]), prepare(&endpoint, None, outgoing(&sender), now()).unwrap()).await;
+    send(&egress_to(&[receiver.address]), prepare(&endpoint, None, outgoing(&sender)).unwrap()).await;
     let mut got = receiver.only();
     got.headers.sort();
     let expected = [
@@ -103,7 +100,7 @@ async fn a_large_body_arrives_whole() {
     let mut message = outgoing(&[]);
     let body = vec![b'x'; 1 << 20];
     message.body = body.clone().into();
-    let call = prepare(&endpoint(receiver.url("/"), |_| {}), None, message, now()).unwrap();
+    let call = prepare(&endpoint(receiver.url("/"), |_| {}), None, message).unwrap();
     assert_eq!(send(&egress_to(&[receiver.address]), call).await.answer.unwrap().status, 200);
     assert_eq!(receiver.only().body, body);
 }

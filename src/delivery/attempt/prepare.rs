@@ -72,13 +72,14 @@ impl Prepared {
 
 /// Prepares the next call for a message.
 ///
-/// `credential` is the record of the `WebhookCredential` that the endpoint names, as it is now; one of another name or
+/// `destination` is the endpoint's. `credential` is the record of the `WebhookCredential` that the endpoint names, as it is now; one of another name or
 /// namespace counts as missing.
 ///
 /// # Errors
 /// Why no call is made: the message waits, or has ended.
 pub fn prepare(
     endpoint: &EndpointRecord,
+    destination: Result<&Destination, HoldReason>,
     credential: Option<&InjectionRecord>,
     outgoing: Outgoing,
     now: Timestamp,
@@ -89,18 +90,23 @@ pub fn prepare(
     if let Some(reason) = standing.ended(now) {
         return Err(Verdict::DeadLetter(reason));
     }
-    let Place { receiver, mut url, host } = place(&delivery.target).map_err(Verdict::Hold)?;
+    let destination = destination.map_err(Verdict::Hold)?;
     let (credential, auth) = chosen(endpoint, credential)?;
     let mut headers = completed(headers, delivery, &id, &body, now).map_err(Verdict::Hold)?;
-    let mask = mask(delivery, credential, &url, &headers);
+    let mask = mask(delivery, credential, &destination.url, &headers);
+    let mut uri = destination.uri.clone();
     if let Some(record) = credential {
+        let mut url = destination.url.clone();
         inject::inject(record, &mut url, &mut headers).map_err(|_| Verdict::Hold(HoldReason::CredentialInvalid))?;
+        if url != destination.url {
+            uri = parsed(&url).map_err(Verdict::Hold)?;
+        }
     }
-    headers.extend(host.map(|host| (HOST, host)));
+    headers.extend(destination.host.clone().map(|host| (HOST, host)));
     Ok(Prepared {
-        receiver,
+        receiver: destination.receiver,
         method: method(delivery.method),
-        uri: Uri::try_from(url.as_str()).map_err(|_| Verdict::Hold(HoldReason::TargetInvalid))?,
+        uri,
         headers,
         body,
         timeout: Duration::from_secs(delivery.timeout_seconds.max(1).into()),
@@ -119,32 +125,55 @@ fn standing(delivery: &Delivery, accepted_at: Timestamp, attempts: u32) -> Stand
     Standing { attempts, expires_at, retry: delivery.retry }
 }
 
-/// Where a call goes, before its credential is added.
-struct Place {
+/// Where the calls of an endpoint go, before a credential is added: the same for all of them.
+#[derive(Clone)]
+pub struct Destination {
     receiver: Receiver,
     url: Zeroizing<String>,
+    uri: Uri,
     /// The `Host` header, where it is not what the URL says.
     host: Option<HeaderValue>,
 }
 
-fn place(target: &Target) -> Result<Place, HoldReason> {
-    match target {
-        Target::Url(text) => {
-            let url = target::parse(text).map_err(|_| HoldReason::TargetInvalid)?;
-            Ok(Place { receiver: Receiver::Url, url: Zeroizing::new(url.into()), host: None })
-        }
-        Target::Service { host, address, port, path } => service(host, *address, *port, path),
-        Target::Unresolved(_) => Err(HoldReason::TargetUnresolved),
+/// The path may have a token in it.
+impl fmt::Debug for Destination {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Destination").field("host", &self.uri.host()).finish_non_exhaustive()
     }
 }
 
-fn service(host: &str, address: IpAddr, port: u16, path: &str) -> Result<Place, HoldReason> {
+impl Destination {
+    /// Of a target.
+    ///
+    /// # Errors
+    /// Why nothing can be sent there.
+    pub fn of(target: &Target) -> Result<Self, HoldReason> {
+        let (receiver, url, host) = match target {
+            Target::Url(text) => {
+                let url = target::parse(text).map_err(|_| HoldReason::TargetInvalid)?;
+                (Receiver::Url, Zeroizing::new(url.into()), None)
+            }
+            Target::Service { host, address, port, path } => {
+                let (url, host) = service(host, *address, *port, path)?;
+                (Receiver::Service, url, Some(host))
+            }
+            Target::Unresolved(_) => return Err(HoldReason::TargetUnresolved),
+        };
+        Ok(Self { receiver, uri: parsed(&url)?, url, host })
+    }
+}
+
+fn parsed(url: &str) -> Result<Uri, HoldReason> {
+    Uri::try_from(url).map_err(|_| HoldReason::TargetInvalid)
+}
+
+fn service(host: &str, address: IpAddr, port: u16, path: &str) -> Result<(Zeroizing<String>, HeaderValue), HoldReason> {
     if !path.starts_with('/') || path.contains('#') {
         return Err(HoldReason::TargetInvalid);
     }
     let url = Zeroizing::new(format!("http://{}{path}", SocketAddr::new(address, port)));
     let host = HeaderValue::try_from(host).map_err(|_| HoldReason::TargetInvalid)?;
-    Ok(Place { receiver: Receiver::Service, url, host: Some(host) })
+    Ok((url, host))
 }
 
 fn chosen<'a>(

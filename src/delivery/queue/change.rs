@@ -15,7 +15,7 @@ use super::{
     encoding::{Head, read_head, write_endpoint, write_head},
     fault::Fault,
     ledger::{Entry, Ledger},
-    tables::{self, Tables, chain, head_key, link, place},
+    tables::{self, Tables, chain, link, place},
 };
 use crate::delivery::message::{OrderingKey, Phase, State};
 
@@ -66,12 +66,9 @@ impl<'a> Change<'a> {
     }
 
     fn find(&self, ticket: Ticket) -> Result<Option<Found>, Fault> {
-        for ended in [0, 1] {
-            if let Some(row) = self.tables.heads.get((ticket.endpoint, ended, ticket.number))? {
-                return Ok(Some(Found { ticket, head: read_head(row.value())? }));
-            }
-        }
-        Ok(None)
+        let row = self.tables.heads.get((ticket.endpoint, ticket.number))?;
+        let head = row.map(|row| read_head(row.value())).transpose()?;
+        Ok(head.map(|head| Found { ticket, head }))
     }
 
     /// Writes a message where its state says.
@@ -79,7 +76,7 @@ impl<'a> Change<'a> {
         let Ticket { endpoint, number } = ticket;
         let phase = head.state.phase();
         write_head(head, &mut self.row);
-        self.tables.heads.insert(head_key(endpoint, phase, number), &*self.row)?;
+        self.tables.heads.insert((endpoint, number), &*self.row)?;
         self.tables.places.insert(place(endpoint, &head.state, number), ())?;
         self.ledger.count_in(endpoint, phase, head.body_bytes);
         if phase == Phase::Due {
@@ -91,7 +88,7 @@ impl<'a> Change<'a> {
     /// Takes a message away from where its state says. Its content stays.
     fn take(&mut self, Found { ticket, head }: &Found) -> Result<(), Fault> {
         let phase = head.state.phase();
-        self.tables.heads.remove(head_key(ticket.endpoint, phase, ticket.number))?;
+        self.tables.heads.remove((ticket.endpoint, ticket.number))?;
         self.tables.places.remove(place(ticket.endpoint, &head.state, ticket.number))?;
         self.ledger.count_out(ticket.endpoint, phase, head.body_bytes);
         if let Some(key) = head.key
@@ -107,9 +104,6 @@ impl<'a> Change<'a> {
         let (was, is) = (found.head.state.phase(), state.phase());
         self.tables.places.remove(place(found.ticket.endpoint, &found.head.state, found.ticket.number))?;
         self.ledger.count_out(found.ticket.endpoint, was, found.head.body_bytes);
-        if was.is_end() != is.is_end() {
-            self.tables.heads.remove(head_key(found.ticket.endpoint, was, found.ticket.number))?;
-        }
         found.head.state = state;
         self.put(found.ticket, &found.head)?;
         match found.head.key {

@@ -4,6 +4,8 @@ mod archive;
 
 pub use self::archive::Cursor;
 
+use std::sync::PoisonError;
+
 use jiff::Timestamp;
 use redb::{Database, ReadOnlyTable, ReadTransaction, ReadableDatabase as _};
 
@@ -74,15 +76,17 @@ impl Shared {
             self.directory().iter().map(|(number, entry)| (number, entry.clone())).collect();
         self.with_database(|database| {
             let rows = Rows::open(&database.begin_read()?)?;
+            let mut passed = self.passed.lock().unwrap_or_else(PoisonError::into_inner);
+            passed.retain(|number, _| entries.binary_search_by_key(number, |(number, _)| *number).is_ok());
             let figures = entries.into_iter().map(|(number, Entry { endpoint, amounts })| {
-                let oldest = rows.heads.range(heads(number, false))?.next().transpose()?;
-                let oldest = oldest.map(|(_, row)| read_head(row.value())).transpose()?;
+                let from = passed.entry(number).or_default();
+                let oldest = if amounts.queued.messages > 0 { rows.oldest(number, from)? } else { None };
                 Ok(EndpointFigures {
                     endpoint,
                     queued: amounts.queued,
                     dead_letters: amounts.dead_letters,
                     delivered: amounts.delivered,
-                    oldest: oldest.map(|head| head.since()),
+                    oldest,
                 })
             });
             figures.collect()
@@ -112,10 +116,19 @@ impl Rows {
     }
 
     fn head(&self, Ticket { endpoint, number }: Ticket) -> Result<Option<Head>, Fault> {
-        for ended in [0, 1] {
-            if let Some(row) = self.heads.get((endpoint, ended, number))? {
-                return Ok(Some(read_head(row.value())?));
+        let row = self.heads.get((endpoint, number))?;
+        Ok(row.map(|row| read_head(row.value())).transpose()?)
+    }
+
+    /// Since when the oldest message of an endpoint is queued. What has ended stays so under its number, and is passed over once.
+    fn oldest(&self, endpoint: u32, from: &mut u64) -> Result<Option<Timestamp>, Fault> {
+        for row in self.heads.range(heads(endpoint, *from))? {
+            let (key, row) = row?;
+            let head = read_head(row.value())?;
+            if !head.state.phase().is_end() {
+                return Ok(Some(head.since()));
             }
+            *from = key.value().1 + 1;
         }
         Ok(None)
     }
@@ -135,17 +148,14 @@ impl Rows {
         limit: usize,
     ) -> Result<Vec<Recent>, Fault> {
         let mut recent = Vec::new();
-        for ended in [false, true] {
-            for row in self.heads.range(heads(number, ended))?.rev().take(limit) {
-                let head = read_head(row?.1.value())?;
-                if head.since() < since {
-                    break;
-                }
-                recent.push(head);
+        for row in self.heads.range(heads(number, 0))?.rev().take(limit) {
+            let head = read_head(row?.1.value())?;
+            if head.since() < since {
+                break;
             }
+            recent.push(head);
         }
         recent.sort_by_key(|head| std::cmp::Reverse(head.accepted_at));
-        recent.truncate(limit);
         recent.retain(|head| head.accepted_at >= since);
         let recent = recent.into_iter().filter_map(|head| {
             let Head { id, accepted_at, duplicate, .. } = head;

@@ -1,8 +1,11 @@
 //! Flow 3: what the thread that writes and those who read have in common.
 
-use std::sync::{
-    Arc, PoisonError, RwLock, RwLockReadGuard,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, PoisonError, RwLock, RwLockReadGuard,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use redb::Database;
@@ -32,6 +35,8 @@ pub(super) struct Shared {
     generation: AtomicU64,
     /// As committed.
     directory: RwLock<Directory>,
+    /// Of each endpoint, the number up to which all messages have ended, as far as somebody has looked.
+    pub(super) passed: Mutex<HashMap<u32, u64>>,
     pub(super) claims: Arc<Claims>,
     pub(super) changed: Arc<Changed>,
 }
@@ -43,6 +48,7 @@ impl Shared {
             database: RwLock::new(None),
             generation: AtomicU64::new(0),
             directory: RwLock::default(),
+            passed: Mutex::default(),
             claims: Arc::new(Claims::new(changed.clone())),
             changed,
         }
@@ -54,6 +60,7 @@ impl Shared {
         let woken: Vec<u32> = queued.map(|(number, _)| number).collect();
         *self.directory.write().unwrap_or_else(PoisonError::into_inner) = directory;
         *self.database.write().unwrap_or_else(PoisonError::into_inner) = Some(database);
+        self.passed.lock().unwrap_or_else(PoisonError::into_inner).clear();
         self.generation.fetch_add(1, Ordering::AcqRel);
         self.changed.note(woken);
     }

@@ -15,7 +15,7 @@ use crate::delivery::message::{OrderingKey, Phase, State};
 
 /// Id ▶ where the head is, and the content. Ids sort by time, so most come at the end.
 pub(super) const CONTENTS: TableDefinition<'_, &[u8; 22], &[u8]> = TableDefinition::new("contents");
-/// Endpoint, whether it has ended, number ▶ head. The first one of an endpoint that has not ended is its oldest.
+/// Endpoint, number ▶ head.
 pub(super) const HEADS: TableDefinition<'_, HeadKey, &[u8]> = TableDefinition::new("heads");
 /// Endpoint, phase, time, number. Messages that are due have their due time, those that ended the time of their end.
 pub(super) const PLACES: TableDefinition<'_, Place, ()> = TableDefinition::new("places");
@@ -35,7 +35,7 @@ pub(super) const NEXT_NUMBER: &str = "next number";
 /// In [`META`]: the number of the next endpoint.
 pub(super) const NEXT_ENDPOINT: &str = "next endpoint";
 
-pub(super) type HeadKey = (u32, u8, u64);
+pub(super) type HeadKey = (u32, u64);
 pub(super) type Place = (u32, u8, u64, u64);
 pub(super) type Link = (u32, u128, u64);
 
@@ -87,10 +87,6 @@ pub(super) fn phase_code(phase: Phase) -> u8 {
     }
 }
 
-pub(super) fn head_key(endpoint: u32, phase: Phase, number: u64) -> HeadKey {
-    (endpoint, phase.is_end().into(), number)
-}
-
 pub(super) fn place(endpoint: u32, state: &State, number: u64) -> Place {
     let at = match state {
         State::Due { at } | State::DeadLetter { at, .. } | State::Delivered { at } => milliseconds(*at),
@@ -106,9 +102,9 @@ pub(super) fn places(endpoint: u32, phase: Phase, until: u64) -> std::ops::Range
     (endpoint, code, 0, 0)..=(endpoint, code, until, u64::MAX)
 }
 
-/// The heads of an endpoint's messages that have ended, or have not.
-pub(super) fn heads(endpoint: u32, ended: bool) -> std::ops::RangeInclusive<HeadKey> {
-    (endpoint, ended.into(), 0)..=(endpoint, ended.into(), u64::MAX)
+/// The heads of an endpoint's messages, from a number on.
+pub(super) fn heads(endpoint: u32, from: u64) -> std::ops::RangeInclusive<HeadKey> {
+    (endpoint, from)..=(endpoint, u64::MAX)
 }
 
 pub(super) fn link(endpoint: u32, OrderingKey(key): OrderingKey, number: u64) -> Link {

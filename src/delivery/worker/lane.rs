@@ -9,7 +9,7 @@ use std::{
 use jiff::Timestamp;
 
 use crate::{
-    delivery::{message::EndpointRef, queue::Claimed},
+    delivery::{attempt::Destination, message::EndpointRef, queue::Claimed, verdict::HoldReason},
     inbound::Endpoint,
     record::{
         InjectionRecord,
@@ -25,12 +25,17 @@ const FIRST_WINDOW: usize = 8;
 /// An endpoint's records at a moment: itself, and the credential that it names.
 pub(super) type Seen = (Arc<Endpoint>, Option<Arc<InjectionRecord>>);
 
+/// Where an endpoint's calls go, or why nowhere.
+pub(super) type Where = Result<Arc<Destination>, HoldReason>;
+
 /// One endpoint's deliveries.
 pub(super) struct Lane {
     /// `<namespace>/<name>`.
     pub(super) path: Box<str>,
     /// What its last release was for; see [`super::upkeep`].
     pub(super) seen: Option<Seen>,
+    /// Parsed once for all calls from one record.
+    destination: Option<(Arc<Endpoint>, Where)>,
     waiting: VecDeque<Claimed>,
     in_flight: usize,
     max_in_flight: usize,
@@ -53,6 +58,7 @@ impl Lane {
         Self {
             path: format!("{}/{}", endpoint.namespace, endpoint.name).into(),
             seen: None,
+            destination: None,
             waiting: VecDeque::new(),
             in_flight: 0,
             max_in_flight: 1,
@@ -76,6 +82,17 @@ impl Lane {
         }
         self.in_flight += 1;
         self.waiting.pop_front()
+    }
+
+    /// Where its calls go, by the record that it has now.
+    pub(super) fn destination(&mut self, endpoint: &Arc<Endpoint>) -> Where {
+        let known = self.destination.as_ref().filter(|(of, _)| Arc::ptr_eq(of, endpoint));
+        if let Some((_, destination)) = known {
+            return destination.clone();
+        }
+        let destination = Destination::of(&endpoint.record().delivery.target).map(Arc::new);
+        self.destination = Some((endpoint.clone(), destination.clone()));
+        destination
     }
 
     /// Receivers that never answer must not take all calls that there are, however many they are. So nobody has more under way than

@@ -64,6 +64,16 @@ fn lines(prepared: &Prepared) -> Vec<String> {
     lines
 }
 
+fn prepare(
+    endpoint: &EndpointRecord,
+    credential: Option<&InjectionRecord>,
+    outgoing: Outgoing,
+    now: Timestamp,
+) -> Result<Prepared, Verdict> {
+    let destination = Destination::of(&endpoint.delivery.target);
+    super::prepare(endpoint, destination.as_ref().map_err(|reason| *reason), credential, outgoing, now)
+}
+
 fn verdict(endpoint: &EndpointRecord, credential: Option<&InjectionRecord>) -> Verdict {
     prepare(endpoint, credential, outgoing(&[]), at(1001)).unwrap_err()
 }

@@ -6,12 +6,7 @@ use redb::ReadableTable as _;
 use super::{Change, Found};
 use crate::delivery::{
     message::{Attempt, EndpointRef, Label, Phase, State},
-    queue::{
-        Outcome, Settled,
-        claims::Ticket,
-        fault::Fault,
-        tables::{heads, places},
-    },
+    queue::{Outcome, Settled, claims::Ticket, fault::Fault, tables::places},
 };
 
 impl Change<'_> {
@@ -75,10 +70,14 @@ impl Change<'_> {
         limit: usize,
     ) -> Result<usize, Fault> {
         let Some(endpoint) = self.ledger.directory().number(endpoint) else { return Ok(0) };
-        // The latest first: no message that waits for an earlier one of its key gets its turn on the way.
-        let queued = self.tables.heads.range(heads(endpoint, false))?.rev();
-        let queued = queued.take(limit).map(|row| row.map(|(key, _)| key.value().2));
-        let queued = queued.collect::<Result<Vec<u64>, _>>()?;
+        // Those that wait for an earlier one of their key go first: none gets its turn on the way.
+        let mut queued = Vec::new();
+        for phase in [Phase::Waiting, Phase::Held, Phase::Due] {
+            let places = self.tables.places.range(places(endpoint, phase, u64::MAX))?.take(limit - queued.len());
+            for place in places {
+                queued.push(place?.0.value().3);
+            }
+        }
         for &number in &queued {
             if let Some(found) = self.find(Ticket { endpoint, number })? {
                 self.move_to(found, State::DeadLetter { at: now, reason: reason.clone() })?;

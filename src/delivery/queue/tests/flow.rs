@@ -95,6 +95,24 @@ async fn outcomes_are_kept_with_their_attempts() {
 }
 
 #[tokio::test]
+async fn the_oldest_is_what_has_waited_longest_whatever_has_ended_meanwhile() {
+    let queue = opened().await;
+    let oldest = async || queue.endpoints().await.unwrap().remove(0).oldest;
+    enqueue(&queue, "orders", (1..=4).map(message)).await;
+    assert_eq!(oldest().await, Some(at(1)));
+    for (index, claimed) in claim(&queue, "orders", 10).await.into_iter().enumerate() {
+        let outcome = if index == 1 { Outcome::Retry { at: at(90) } } else { Outcome::Delivered };
+        settle(&queue, claimed, outcome, 50).await;
+        assert_eq!(oldest().await, Some(at(2)));
+    }
+    let claimed = claim(&queue, "orders", 90).await.remove(0);
+    settle(&queue, claimed, Outcome::Delivered, 91).await;
+    assert_eq!(oldest().await, None);
+    queue.replay(id(3), endpoint("orders"), at(95)).await.unwrap();
+    assert_eq!(oldest().await, Some(at(95)));
+}
+
+#[tokio::test]
 async fn the_latest_attempts_are_remembered_and_all_are_counted() {
     let queue = opened().await;
     enqueue(&queue, "orders", [message(1)]).await;

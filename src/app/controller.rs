@@ -73,7 +73,7 @@ async fn work(args: Args) -> anyhow::Result<ExitCode> {
             tokio::select! { () = reconcile() => {}, () = shutdown.requested() => {} }
         }
     };
-    // Connections are accepted on the task of the work itself: where that stands still, /livez does not answer either.
+    // Connections are accepted on the task of the watches: where that stands still, /livez does not answer either.
     let probes = probes.serve(Arc::new(telemetry.clone()));
     tokio::select! { () = lead => {}, () = reload => {}, () = probes => {} }
     Ok(ExitCode::SUCCESS)

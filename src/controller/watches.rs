@@ -188,7 +188,7 @@ pub fn records<F: Form<Of = Secret>>(
     let of_namespace = of_namespace.map(|name| format!(",{}={name}", record::NAMESPACE_LABEL)).unwrap_or_default();
     let selector = format!("{} in (client,endpoint,injection){of_namespace}", record::LABEL);
     let api = Api::namespaced(client.clone(), realm_namespace);
-    let (cache, events) = keep(watched(api, config().labels(&selector)), "records", |_| {});
+    let (cache, events) = keep(watched(api, config().labels(&selector)), "records");
     let triggers = triggers(news(events), move |secret: &Secret, _| {
         let json = secret.data.as_ref().and_then(|data| data.get(record::DATA_KEY));
         json.map(|json| record_triggers(json, &resources)).unwrap_or_default()
@@ -229,7 +229,7 @@ fn made_from(json: &ByteString) -> Option<Trigger> {
 /// Secrets for apps: a trigger is the resource that the owner annotation names. A deletion also wakes those that waited for the name.
 #[must_use]
 pub fn consumers(api: Api<Lean<Secret>>, resources: Resources) -> (PackedCache<Secret>, Triggers) {
-    let (cache, events) = keep(watched(api, config().labels(CONSUMER_LABEL)), "Secrets for apps", |_| {});
+    let (cache, events) = keep(watched(api, config().labels(CONSUMER_LABEL)), "Secrets for apps");
     let triggers = triggers(news(events), move |secret, gone| {
         let waiting = if gone { resources.concerned(&Gone(secret)) } else { Vec::new() };
         made_for(secret).into_iter().chain(waiting).collect()
@@ -247,7 +247,7 @@ fn made_for(secret: &Secret) -> Option<Trigger> {
 pub fn references(api: Api<Lean<Secret>>, resources: Resources) -> (PackedCache<Secret>, Triggers) {
     let selector = format!("{ALLOW_REFERENCE_LABEL}=true");
     let events = watched(api, config().labels(&selector));
-    let (cache, events) = keep(events, "Secrets that may be referred to", |_| {});
+    let (cache, events) = keep(events, "Secrets that may be referred to");
     let triggers = triggers(news(events), move |secret, _| resources.concerned(&Referable(secret)));
     (cache, triggers)
 }

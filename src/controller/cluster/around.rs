@@ -59,7 +59,8 @@ impl Surroundings<WebhookCredential> for Cluster {
 
 impl Surroundings<Webhook> for Cluster {
     fn needs(&self) -> Vec<&Listed> {
-        vec![self.caches.ingresses.listed(), self.caches.http_routes.listed()]
+        let routes = [self.caches.ingresses.listed(), self.caches.http_routes.listed()];
+        routes.into_iter().chain(self.all_records.iter().flat_map(RecordCaches::listed)).collect()
     }
 
     async fn delete_routes(&self, resource: &Webhook) -> Result<(), ApplyError> {

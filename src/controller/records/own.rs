@@ -23,7 +23,7 @@ use crate::{
 /// What is kept of a record's Secret.
 #[derive(Clone)]
 pub struct OwnRecord {
-    /// Which it is; absent: of a kind that this program does not know.
+    /// What its label says that it is.
     pub(super) kind: Option<record::Kind>,
     pub(super) stored: Stored,
 }

@@ -38,7 +38,7 @@ impl Parse for PartialObjectMeta<Namespace> {
     }
 }
 
-/// One that is not of its kind's shape is still an object. `DeserializeGuard` by itself makes a tree of everything first.
+/// One that is not of its kind's shape is still an object. In an event of a watch its type has to come first, as API servers write it. `DeserializeGuard` by itself makes a tree of everything first.
 impl<K: Resource + DeserializeOwned> Parse for Guarded<K> {
     fn parse<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let json = Box::<RawValue>::deserialize(deserializer)?;

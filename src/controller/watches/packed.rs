@@ -7,7 +7,6 @@ use futures::{Stream, TryStreamExt as _};
 use kube::{
     Resource,
     runtime::{
-        WatchStreamExt as _,
         reflector::{self, Lookup, ObjectRef, Store},
         watcher,
     },
@@ -162,11 +161,10 @@ fn lost<K, T: Default>(error: &serde_json::Error) -> T {
     T::default()
 }
 
-/// Events that fill a cache, and those that are no errors. `trim` drops what we never read.
+/// Events that fill a cache, and those that are no errors.
 pub(super) fn keep<F: Form>(
     events: impl Stream<Item = watcher::Result<watcher::Event<F::Of>>> + Send + 'static,
     what: &'static str,
-    trim: fn(&mut F::Of),
 ) -> (FormCache<F>, impl Stream<Item = watcher::Event<F::Of>> + Send + 'static)
 where
     F::Of: Send + Sync + 'static,
@@ -174,7 +172,7 @@ where
     let (store, mut writer) = reflector::store();
     let cache = FormCache { store, listed: Listed::default() };
     let listed = cache.listed.clone();
-    let events = events.modify(trim).inspect_ok(move |event| {
+    let events = events.inspect_ok(move |event| {
         writer.apply_watcher_event(&kept(event));
         note_listed(&listed, event);
     });
@@ -219,20 +217,15 @@ mod tests {
             watcher::Event::InitDone,
             watcher::Event::Apply(changed.clone()),
         ];
-        let trim = |secret: &mut Secret| secret.metadata.managed_fields = None;
-        let (cache, mut events) = keep::<Packed<Secret>>(stream::iter(events.map(Ok)), "Secrets", trim);
+        let (cache, mut events) = keep::<Packed<Secret>>(stream::iter(events.map(Ok)), "Secrets");
         assert!(cache.listed().get().is_none());
         let mut seen = 0;
         while events.next().await.is_some() {
             seen += 1;
         }
         assert_eq!((seen, cache.listed().get()), (5, Some(&())));
-        let trimmed = |mut secret: Secret| {
-            secret.metadata.managed_fields = None;
-            secret
-        };
-        assert_eq!(cache.get("team", "one"), Some(trimmed(changed)));
-        assert_eq!(cache.get("team", "other"), Some(trimmed(other)));
+        assert_eq!(cache.get("team", "one"), Some(changed));
+        assert_eq!(cache.get("team", "other"), Some(other));
         assert_eq!(cache.get("elsewhere", "one"), None);
         assert_eq!(cache.all().count(), 2);
     }
@@ -240,7 +233,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_deleted_is_gone() {
         let events = [watcher::Event::Apply(secret("one", "AA==")), watcher::Event::Delete(secret("one", "AA=="))];
-        let (cache, events) = keep::<Packed<Secret>>(stream::iter(events.map(Ok)), "Secrets", |_| {});
+        let (cache, events) = keep::<Packed<Secret>>(stream::iter(events.map(Ok)), "Secrets");
         events.collect::<Vec<_>>().await;
         assert_eq!(cache.all().count(), 0);
     }

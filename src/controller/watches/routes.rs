@@ -3,7 +3,11 @@
 use std::fmt::Debug;
 
 use futures::{StreamExt as _, stream};
-use kube::{Api, Client, Resource, core::NamespaceResourceScope, runtime::watcher};
+use kube::{
+    Api, Client, Resource,
+    core::NamespaceResourceScope,
+    runtime::{WatchStreamExt as _, watcher},
+};
 
 use super::{
     Listed, Packable, PackedCache, Resources, Trigger, Triggers,
@@ -68,7 +72,7 @@ where
     let selector = format!("{LABEL} in ({OF_WEBHOOK},{OF_ALL}){of_namespace}");
     let api = Api::namespaced(client.clone(), namespace);
     let (served, events) = watch_while_served(client.clone(), api, config().labels(&selector), what);
-    let (cache, events) = keep(events, what, trim);
+    let (cache, events) = keep(events.modify(trim), what);
     let (now, mut before) = (served.clone(), None);
     let triggers = events.flat_map(move |event| {
         stream::iter(match &event {

@@ -72,8 +72,8 @@ impl Prepared {
 
 /// Prepares the next call for a message.
 ///
-/// `destination` is the endpoint's. `credential` is the record of the `WebhookCredential` that the endpoint names, as it is now; one of another name or
-/// namespace counts as missing.
+/// `destination` is the endpoint's. `credential` is the record of the `WebhookCredential` that the endpoint names, as it is now; one
+/// of another name or namespace counts as missing.
 ///
 /// # Errors
 /// Why no call is made: the message waits, or has ended.
@@ -126,7 +126,6 @@ fn standing(delivery: &Delivery, accepted_at: Timestamp, attempts: u32) -> Stand
 }
 
 /// Where the calls of an endpoint go, before a credential is added: the same for all of them.
-#[derive(Clone)]
 pub struct Destination {
     receiver: Receiver,
     url: Zeroizing<String>,

@@ -120,7 +120,8 @@ impl Rows {
         Ok(row.map(|row| read_head(row.value())).transpose()?)
     }
 
-    /// Since when the oldest message of an endpoint is queued. What has ended stays so under its number, and is passed over once.
+    /// Since when the oldest message of an endpoint is queued. What has ended stays so under its number, and is passed over once: the
+    /// first look after a start reads what is kept from before that message.
     fn oldest(&self, endpoint: u32, from: &mut u64) -> Result<Option<Timestamp>, Fault> {
         for row in self.heads.range(heads(endpoint, *from))? {
             let (key, row) = row?;
@@ -148,15 +149,17 @@ impl Rows {
         limit: usize,
     ) -> Result<Vec<Recent>, Fault> {
         let mut recent = Vec::new();
-        for row in self.heads.range(heads(number, 0))?.rev().take(limit) {
+        for row in self.heads.range(heads(number, 0))?.rev() {
             let head = read_head(row?.1.value())?;
-            if head.since() < since {
+            if head.since() < since || recent.len() == limit {
                 break;
             }
-            recent.push(head);
+            // What was replayed may have come long ago.
+            if head.accepted_at >= since {
+                recent.push(head);
+            }
         }
         recent.sort_by_key(|head| std::cmp::Reverse(head.accepted_at));
-        recent.retain(|head| head.accepted_at >= since);
         let recent = recent.into_iter().filter_map(|head| {
             let Head { id, accepted_at, duplicate, .. } = head;
             duplicate.map(|duplicate| Recent { id, endpoint: endpoint.clone(), accepted_at, duplicate })

@@ -35,7 +35,7 @@ pub(super) struct Shared {
     generation: AtomicU64,
     /// As committed.
     directory: RwLock<Directory>,
-    /// Of each endpoint, the number up to which all messages have ended, as far as somebody has looked.
+    /// Of each endpoint, the number before which all messages have ended, as far as somebody has looked.
     pub(super) passed: Mutex<HashMap<u32, u64>>,
     pub(super) claims: Arc<Claims>,
     pub(super) changed: Arc<Changed>,
@@ -59,8 +59,8 @@ impl Shared {
         let queued = directory.iter().filter(|(_, entry)| entry.amounts.queued.messages > 0);
         let woken: Vec<u32> = queued.map(|(number, _)| number).collect();
         *self.directory.write().unwrap_or_else(PoisonError::into_inner) = directory;
-        *self.database.write().unwrap_or_else(PoisonError::into_inner) = Some(database);
         self.passed.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        *self.database.write().unwrap_or_else(PoisonError::into_inner) = Some(database);
         self.generation.fetch_add(1, Ordering::AcqRel);
         self.changed.note(woken);
     }

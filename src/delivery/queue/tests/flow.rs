@@ -310,3 +310,15 @@ async fn what_senders_may_repeat_is_known_after_a_start() {
     assert_eq!(of("refunds"), ["delivery-8"]);
     assert_eq!(queue.recent(at(6), 9).await.unwrap().len(), 2);
 }
+
+#[tokio::test]
+async fn what_was_replayed_does_not_hide_what_came_later() {
+    let queue = opened().await;
+    let dead = |number| NewMessage { entry: Entry::DeadLetter("Rejected".into()), ..message(number) };
+    enqueue(&queue, "orders", [dead(1), dead(2), message(5)]).await;
+    for number in [1, 2] {
+        queue.replay(id(number), endpoint("orders"), at(9)).await.unwrap();
+    }
+    let recent = queue.recent(at(3), 1).await.unwrap();
+    assert_eq!(recent.iter().map(|recent| recent.id).collect::<Vec<_>>(), [id(5)]);
+}

@@ -41,9 +41,18 @@ impl Site {
         objects.iter().map(|it| (name(it), it["status"]["url"].to_string())).collect()
     }
 
-    /// Waits until each credential knows who uses it, and each user of its credential: then the controller has nothing left to say.
+    /// Waits until each credential knows who uses it, and each user of its credential, and the realm of a namespace, which came after
+    /// the controller, has its keys: then the controller has nothing left to say.
     async fn settled(&self) {
         self.ready().await;
+        eventually("the realm of the sidecar's namespace has its keys", async || {
+            let secrets = self.objects("secrets").await;
+            let mut bundles = secrets.iter().filter(|it| it["metadata"]["name"] == "snaphook-records-0");
+            let has_keys =
+                |it: &Value| it["data"].as_object().unwrap().keys().any(|file| file.starts_with("signing-keys."));
+            bundles.any(has_keys)
+        })
+        .await;
         eventually("credentials and their users know each other", async || {
             let hooks = self.objects("webhooks").await;
             let users = hooks.iter().filter(|it| !it["spec"]["delivery"]["credentialRef"].is_null());

@@ -21,22 +21,16 @@ use super::Guarded;
 pub struct Lean<K>(pub(super) K);
 
 /// What can be parsed so.
-pub(super) trait Parse: Sized {
+pub(super) trait Parse: DeserializeOwned {
     /// Leaves the managed fields out.
-    fn parse<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error>;
-}
-
-impl Parse for Secret {
     fn parse<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Self::deserialize(Skim::object(deserializer))
     }
 }
 
-impl Parse for PartialObjectMeta<Namespace> {
-    fn parse<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Self::deserialize(Skim::object(deserializer))
-    }
-}
+impl Parse for Secret {}
+
+impl Parse for PartialObjectMeta<Namespace> {}
 
 /// One that is not of its kind's shape is still an object. In an event of a watch its type has to come first, as API servers write it. `DeserializeGuard` by itself makes a tree of everything first.
 impl<K: Resource + DeserializeOwned> Parse for Guarded<K> {

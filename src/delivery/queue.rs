@@ -9,6 +9,7 @@
 //! At least once: what [`Queue::enqueue`] took is on disk, and is handed out until a settlement of it is on disk too. Who
 //! works on what is known in memory alone, so after a restart everything that was not settled is due.
 
+mod batch;
 mod change;
 mod changed;
 mod claims;

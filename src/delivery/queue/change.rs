@@ -1,7 +1,6 @@
 //! Flow 3: the transitions of messages, inside one transaction. All that is here is in one commit with all that waits with it.
 
 mod archive;
-mod enqueue;
 mod prune;
 mod settle;
 
@@ -21,8 +20,8 @@ use crate::delivery::message::{OrderingKey, Phase, State};
 
 /// A transaction under way.
 pub(super) struct Change<'a> {
-    tables: Tables<'a>,
-    ledger: &'a mut Ledger,
+    pub(super) tables: Tables<'a>,
+    pub(super) ledger: &'a mut Ledger,
     /// Endpoints that have something new to deliver.
     woken: BTreeSet<u32>,
     /// For rows, so that not each has an allocation of its own.
@@ -74,15 +73,19 @@ impl<'a> Change<'a> {
     /// Writes a message where its state says.
     fn put(&mut self, ticket: Ticket, head: &Head) -> Result<(), Fault> {
         let Ticket { endpoint, number } = ticket;
-        let phase = head.state.phase();
         write_head(head, &mut self.row);
         self.tables.heads.insert((endpoint, number), &*self.row)?;
         self.tables.places.insert(place(endpoint, &head.state, number), ())?;
+        self.count_in(endpoint, head);
+        Ok(())
+    }
+
+    pub(super) fn count_in(&mut self, endpoint: u32, head: &Head) {
+        let phase = head.state.phase();
         self.ledger.count_in(endpoint, phase, head.body_bytes);
         if phase == Phase::Due {
             self.woken.insert(endpoint);
         }
-        Ok(())
     }
 
     /// Takes a message away from where its state says. Its content stays.
@@ -136,7 +139,11 @@ impl<'a> Change<'a> {
     }
 
     /// Puts a message at the end of its key's messages, and tells whether it is due: whether none is before it.
-    fn link(&mut self, Ticket { endpoint, number }: Ticket, key: Option<OrderingKey>) -> Result<bool, Fault> {
+    pub(super) fn link(
+        &mut self,
+        Ticket { endpoint, number }: Ticket,
+        key: Option<OrderingKey>,
+    ) -> Result<bool, Fault> {
         let Some(key) = key else { return Ok(true) };
         let alone = self.first(endpoint, key)?.is_none();
         self.tables.chains.insert(link(endpoint, key, number), ())?;

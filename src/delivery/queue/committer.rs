@@ -12,7 +12,8 @@ use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::{
-    change::{Change, Effects},
+    batch::Batch,
+    change::Effects,
     database::{self, Trust, guarded},
     disk::{Disk, OpenError},
     fault::Fault,
@@ -170,10 +171,10 @@ impl<D: Disk> Committer<D> {
         self.shared.with_database(|database| {
             // With one sync, which redb's default is: checksums tell a commit that is complete from one that is not.
             let transaction = database.begin_write()?;
-            let mut change = Change::begin(&transaction, ledger)?;
-            let replies = jobs.into_iter().map(|job| (job.work)(&mut change));
+            let mut batch = Batch::begin(&transaction, ledger)?;
+            let replies = jobs.into_iter().map(|job| (job.work)(&mut batch));
             let replies = replies.collect::<Result<Vec<_>, Fault>>()?;
-            let effects = change.finish()?;
+            let effects = batch.finish()?;
             // A full queue refuses posts without a sync for each.
             match effects {
                 Some(_) => transaction.commit()?,

@@ -18,6 +18,7 @@ use tokio::{
 use super::{
     Answer, Archive, Arrival, Claimed, EndpointFigures, EnqueueError, Page, Pruned, Query, Queue, Quota, Recent,
     Settled, Settlement, Unavailable,
+    batch::Batch,
     change::{Change, Step},
     committer::{self, Saving},
     disk::{Disk, OpenError, QueueFile},
@@ -124,24 +125,24 @@ impl Embedded {
         size: Size,
         work: impl FnOnce(&mut Change<'_>) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, Unavailable> {
-        self.commit_then(size, work, |_| ()).await
+        self.commit_then(size, |batch| work(batch.change()?), |_| ()).await
     }
 
     /// The same, and does `then` when it is on disk, even if nobody waits any more.
     async fn commit_then<T: Send + 'static>(
         &self,
         size: Size,
-        work: impl FnOnce(&mut Change<'_>) -> Result<T, Fault> + Send + 'static,
+        work: impl FnOnce(&mut Batch<'_>) -> Result<T, Fault> + Send + 'static,
         then: impl FnOnce(&T) + Send + 'static,
     ) -> Result<T, Unavailable> {
         let permits = u32::try_from(size.bytes / 1_024 + 1).unwrap_or(ROOM).min(ROOM);
         let room = self.room.clone().acquire_many_owned(permits).await.map_err(|_| Unavailable)?;
         let (sender, result) = oneshot::channel();
-        let work = Box::new(move |change: &mut Change<'_>| {
+        let work = Box::new(move |batch: &mut Batch<'_>| {
             if size.droppable && sender.is_closed() {
                 return Ok(Box::new(|| {}) as Reply);
             }
-            let done = work(change)?;
+            let done = work(batch)?;
             let reply = move || {
                 then(&done);
                 drop(sender.send(done));
@@ -189,7 +190,7 @@ impl Queue for Embedded {
         let bytes = messages.iter().map(|message| message.content.body().len()).sum();
         // Whoever gave up has no 2xx, and comes again: what he left would be delivered twice.
         let size = Size { bytes, droppable: true };
-        let enqueue = move |change: &mut Change<'_>| change.enqueue(&endpoint, &limits, messages);
+        let enqueue = move |batch: &mut Batch<'_>| batch.enqueue(&endpoint, &limits, messages);
         let then = |result: &Result<(), Quota>| {
             if result.is_ok() {
                 stored.note();

@@ -32,4 +32,4 @@ macro_rules! from {
     };
 }
 
-from!(redb::StorageError, redb::TableError, redb::TransactionError, redb::CommitError, redb::SetDurabilityError);
+from!(redb::StorageError, redb::TableError, redb::TransactionError, redb::CommitError, redb::CursorError);

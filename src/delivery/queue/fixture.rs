@@ -85,6 +85,9 @@ pub(super) fn ids(claimed: &[Claimed]) -> Vec<MessageId> {
 }
 
 pub(super) async fn settle(queue: &Embedded, claimed: Claimed, outcome: Outcome, milliseconds: i64) -> Settled {
-    let settlement = Settlement { claim: claimed.claim, attempt: Some(attempt(milliseconds, "Tried", 500)), outcome };
-    queue.settle(vec![settlement], at(milliseconds)).await.unwrap()[0]
+    queue.settle(vec![settlement(claimed, outcome, milliseconds)], at(milliseconds)).await.unwrap()[0]
+}
+
+pub(super) fn settlement(claimed: Claimed, outcome: Outcome, milliseconds: i64) -> Settlement {
+    Settlement { claim: claimed.claim, attempt: Some(attempt(milliseconds, "Tried", 500)), outcome }
 }

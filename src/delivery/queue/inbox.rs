@@ -17,7 +17,7 @@ use std::{
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use super::{change::Change, fault::Fault};
+use super::{batch::Batch, fault::Fault};
 
 /// The most jobs in one commit.
 const MOST_JOBS: usize = 1_024;
@@ -34,7 +34,7 @@ const LONGEST_PAUSE: Duration = Duration::from_micros(250);
 pub(super) type Reply = Box<dyn FnOnce() + Send>;
 
 /// What is done in a transaction.
-pub(super) type Work = Box<dyn FnOnce(&mut Change<'_>) -> Result<Reply, Fault> + Send>;
+pub(super) type Work = Box<dyn FnOnce(&mut Batch<'_>) -> Result<Reply, Fault> + Send>;
 
 /// Something to do in the next transaction.
 pub(super) struct Job {

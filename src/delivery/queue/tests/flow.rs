@@ -1,6 +1,6 @@
 //! What becomes of messages, one step after the other.
 
-use super::super::{fixture::*, *};
+use super::super::{embedded::SMALL, fixture::*, *};
 use crate::delivery::message::{Entry, State};
 
 /// What comes after this one can be chosen at a start.
@@ -145,6 +145,25 @@ async fn a_later_message_of_a_key_waits_for_the_earlier() {
     assert_eq!(ids(&next), [id(2)]);
     assert!(queue.discard(id(2)).await.unwrap());
     assert_eq!(ids(&claim(&queue, "alerts", 200).await), [id(4)]);
+}
+
+#[tokio::test]
+async fn what_comes_in_one_commit_with_the_end_of_an_earlier_message_has_its_turn() {
+    let queue = opened().await;
+    enqueue(&queue, "alerts", [keyed(1, "disk")]).await;
+    let earlier = claim(&queue, "alerts", 10).await.remove(0);
+    let (let_go, held_up) = std::sync::mpsc::channel::<()>();
+    let (_, later, settled, replayed, last, ()) = futures::join!(
+        queue.commit(SMALL, move |_| Ok(held_up.recv().is_err())),
+        queue.enqueue(arrival("alerts", [keyed(3, "disk"), message(2)])),
+        queue.settle(vec![settlement(earlier, Outcome::Delivered, 10)], at(10)),
+        queue.replay(id(2), endpoint("alerts"), at(11)),
+        queue.enqueue(arrival("alerts", [keyed(4, "disk"), message(2), keyed(3, "disk")])),
+        async { drop(let_go) },
+    );
+    assert_eq!((later, settled, last), (Ok(()), Ok(vec![Settled::Applied]), Ok(())));
+    assert_eq!(replayed, Ok(Some(Phase::Due)));
+    assert_eq!(ids(&claim(&queue, "alerts", 20).await), [id(3), id(2)]);
 }
 
 #[tokio::test]

@@ -1,10 +1,10 @@
 //! The queue does the same as a list in memory, whatever is done to it and in whatever order.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::mpsc::channel, time::Duration};
 
 use proptest::{collection::vec, option, prelude::*, sample::Index};
 
-use super::super::{fixture::*, *};
+use super::super::{embedded::SMALL, fixture::*, *};
 use crate::delivery::message::{Entry, OrderingKey, State};
 
 const NAMES: [&str; 3] = ["orders", "refunds", "alerts"];
@@ -13,18 +13,53 @@ const KEPT: i64 = 60;
 
 #[derive(Clone, Debug)]
 enum Step {
-    Enqueue { endpoint: Index, keys: Vec<Option<Index>>, held: bool },
-    Claim { endpoint: Index, limit: usize },
-    Settle { claim: Index, outcome: Outcome },
-    GiveUp { claim: Index },
-    Release { endpoint: Index },
-    Bury { endpoint: Index },
-    Replay { message: Index, endpoint: Index },
-    Discard { message: Index },
+    Enqueue(Post),
+    /// Two posts and a settlement between them, in one commit.
+    Meet {
+        posts: [Post; 2],
+        claim: Index,
+        outcome: Outcome,
+    },
+    Claim {
+        endpoint: Index,
+        limit: usize,
+    },
+    Settle {
+        claim: Index,
+        outcome: Outcome,
+    },
+    GiveUp {
+        claim: Index,
+    },
+    Release {
+        endpoint: Index,
+    },
+    Bury {
+        endpoint: Index,
+    },
+    Replay {
+        message: Index,
+        endpoint: Index,
+    },
+    Discard {
+        message: Index,
+    },
     Prune,
     Wait(i64),
     Reopen,
     PowerFailure,
+}
+
+#[derive(Clone, Debug)]
+struct Post {
+    endpoint: Index,
+    keys: Vec<Option<Index>>,
+    held: bool,
+}
+
+fn posts() -> impl Strategy<Value = Post> {
+    (any::<Index>(), vec(option::of(any::<Index>()), 1..4), prop::bool::weighted(0.1))
+        .prop_map(|(endpoint, keys, held)| Post { endpoint, keys, held })
 }
 
 fn outcomes() -> impl Strategy<Value = Outcome> {
@@ -40,8 +75,9 @@ fn outcomes() -> impl Strategy<Value = Outcome> {
 fn steps() -> impl Strategy<Value = Step> {
     let index = any::<Index>;
     prop_oneof![
-        6 => (index(), vec(option::of(index()), 1..4), prop::bool::weighted(0.1))
-            .prop_map(|(endpoint, keys, held)| Step::Enqueue { endpoint, keys, held }),
+        6 => posts().prop_map(Step::Enqueue),
+        4 => ([posts(), posts()], index(), outcomes())
+            .prop_map(|(posts, claim, outcome)| Step::Meet { posts, claim, outcome }),
         6 => (index(), 1_usize..4).prop_map(|(endpoint, limit)| Step::Claim { endpoint, limit }),
         8 => (index(), outcomes()).prop_map(|(claim, outcome)| Step::Settle { claim, outcome }),
         1 => index().prop_map(|claim| Step::GiveUp { claim }),
@@ -98,7 +134,14 @@ impl Model {
 
     async fn take(&mut self, step: Step) {
         match step {
-            Step::Enqueue { endpoint, keys, held } => self.enqueue(name(endpoint), &keys, held).await,
+            Step::Enqueue(post) => {
+                let arrival = self.post(&post);
+                self.queue.enqueue(arrival).await.unwrap();
+            }
+            Step::Meet { posts, claim, outcome } if !self.claims.is_empty() => {
+                let claim = self.claims.swap_remove(claim.index(self.claims.len()));
+                self.meet(&posts, claim, outcome).await;
+            }
             Step::Claim { endpoint, limit } => self.claim(name(endpoint), limit).await,
             Step::Settle { claim, outcome } if !self.claims.is_empty() => {
                 let claim = self.claims.swap_remove(claim.index(self.claims.len()));
@@ -134,7 +177,8 @@ impl Model {
         self.compare().await;
     }
 
-    async fn enqueue(&mut self, endpoint: &'static str, keys: &[Option<Index>], held: bool) {
+    fn post(&mut self, Post { endpoint, keys, held }: &Post) -> Arrival {
+        let (endpoint, held) = (name(*endpoint), *held);
         let mut messages = Vec::new();
         for key in keys {
             let key = key.map(|key| OrderingKey::of(KEYS[key.index(KEYS.len())]));
@@ -146,7 +190,23 @@ impl Model {
             self.messages.insert(self.next, expected);
             (self.next, self.turn) = (self.next + 1, self.turn + 1);
         }
-        self.queue.enqueue(arrival(endpoint, messages)).await.unwrap();
+        arrival(endpoint, messages)
+    }
+
+    async fn meet(&mut self, posts: &[Post; 2], claim: (u32, u64, Claimed), outcome: Outcome) {
+        let first = self.post(&posts[0]);
+        let (settlement, expected) = self.outcome(claim, outcome);
+        let second = self.post(&posts[1]);
+        let (let_go, held_up) = channel::<()>();
+        let queue = &self.queue;
+        let (before, first, settled, second, ()) = futures::join!(
+            queue.commit(SMALL, move |_| Ok(held_up.recv().is_err())),
+            queue.enqueue(first),
+            queue.settle(vec![settlement], at(self.now)),
+            queue.enqueue(second),
+            async { drop(let_go) },
+        );
+        assert_eq!((before, first, settled, second), (Ok(true), Ok(()), Ok(vec![expected]), Ok(())));
     }
 
     async fn claim(&mut self, endpoint: &'static str, limit: usize) {
@@ -175,7 +235,13 @@ impl Model {
         }
     }
 
-    async fn settle(&mut self, (number, turn, claimed): (u32, u64, Claimed), outcome: Outcome) {
+    async fn settle(&mut self, claim: (u32, u64, Claimed), outcome: Outcome) {
+        let (settlement, expected) = self.outcome(claim, outcome);
+        assert_eq!(self.queue.settle(vec![settlement], at(self.now)).await, Ok(vec![expected]));
+    }
+
+    /// What is told the queue, and what it should say.
+    fn outcome(&mut self, (number, turn, claimed): (u32, u64, Claimed), outcome: Outcome) -> (Settlement, Settled) {
         let outcome = match outcome {
             Outcome::Retry { at: later } => {
                 Outcome::Retry { at: later + Duration::from_millis(self.now.unsigned_abs()) }
@@ -196,7 +262,7 @@ impl Model {
                 Outcome::Hold => State::Held,
             };
         }
-        assert_eq!(settle(&self.queue, claimed, outcome, self.now).await, expected);
+        (settlement(claimed, outcome, self.now), expected)
     }
 
     async fn release(&mut self, endpoint: &'static str) {

@@ -23,6 +23,7 @@ mod inbox;
 mod ledger;
 mod reading;
 mod shared;
+mod sorted;
 mod tables;
 
 use std::fmt;

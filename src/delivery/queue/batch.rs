@@ -1,15 +1,11 @@
 //! Flow 3: POST ──▶ enqueue: what posts brought gets into the file, all of a post or nothing.
 //!
-//! Rows of new messages wait in memory for the end of the transaction: in the order of their keys, the trees take them in for
-//! a third of what each costs alone.
+//! Rows of new messages wait in memory for the end of the transaction: in the order of their keys they go into the trees many at
+//! a time, not each on a way of its own.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    mem,
-    ops::Bound,
-};
+use std::{collections::BTreeMap, mem};
 
-use redb::{CursorError, Key, ReadableTable as _, Table, Value, WriteTransaction};
+use redb::{ReadableTable as _, WriteTransaction};
 
 use super::{
     Amount, Quota,
@@ -18,7 +14,8 @@ use super::{
     encoding::{Head, write_content, write_head},
     fault::Fault,
     ledger::Ledger,
-    tables::{HeadKey, Place, Tables, place},
+    sorted::insert_sorted,
+    tables::{HeadKey, Tables, place},
 };
 use crate::{
     delivery::message::{EndpointRef, Entry, MessageId, NewMessage, State},
@@ -41,7 +38,6 @@ struct Arrivals {
     latest: Option<[u8; 22]>,
     contents: BTreeMap<[u8; 22], Vec<u8>>,
     heads: BTreeMap<HeadKey, Vec<u8>>,
-    places: BTreeSet<Place>,
 }
 
 impl<'a> Batch<'a> {
@@ -103,7 +99,7 @@ impl<'a> Batch<'a> {
         write_head(&head, &mut head_row);
         arrivals.contents.insert(*id.as_bytes(), content_row);
         arrivals.heads.insert((endpoint, ticket.number), head_row);
-        arrivals.places.insert(place(endpoint, &head.state, ticket.number));
+        change.tables.places.insert(place(endpoint, &head.state, ticket.number));
         Ok(())
     }
 }
@@ -121,30 +117,8 @@ impl Arrivals {
 
     fn write(self, tables: &mut Tables<'_>) -> Result<(), Fault> {
         insert_sorted(&mut tables.contents, self.contents.iter().map(|(id, row)| (id, row.as_slice())))?;
-        insert_sorted(&mut tables.heads, self.heads.iter().map(|(key, row)| (*key, row.as_slice())))?;
-        insert_sorted(&mut tables.places, self.places.iter().map(|place| (*place, ())))
+        insert_sorted(&mut tables.heads, self.heads.iter().map(|(key, row)| (*key, row.as_slice())))
     }
-}
-
-/// Inserts rows with new keys in ascending order: those that no other row lies between go in together.
-fn insert_sorted<'r, K: Key + 'static, V: Value + 'static>(
-    table: &mut Table<'_, K, V>,
-    rows: impl Iterator<Item = (K::SelfType<'r>, V::SelfType<'r>)>,
-) -> Result<(), Fault> {
-    let mut rows = rows.peekable();
-    while let Some((key, value)) = rows.next() {
-        let mut cursor = table.lower_bound_mut(Bound::Included(&key))?;
-        cursor.insert_before(&key, &value)?;
-        while let Some((key, value)) = rows.peek() {
-            match cursor.insert_before(key, value) {
-                Err(CursorError::UnorderedKey) => break,
-                inserted => inserted?,
-            }
-            rows.next();
-        }
-        cursor.close()?;
-    }
-    Ok(())
 }
 
 /// How much messages would add to what is queued.

@@ -47,6 +47,7 @@ impl<'a> Change<'a> {
 
     /// Writes what was counted. The transaction can be committed then; if nothing has changed, it need not.
     pub(super) fn finish(mut self) -> Result<Option<Effects>, Fault> {
+        self.tables.places.write()?;
         let endpoints = self.ledger.take_dirty();
         if endpoints.is_empty() {
             return Ok(None);
@@ -75,7 +76,7 @@ impl<'a> Change<'a> {
         let Ticket { endpoint, number } = ticket;
         write_head(head, &mut self.row);
         self.tables.heads.insert((endpoint, number), &*self.row)?;
-        self.tables.places.insert(place(endpoint, &head.state, number), ())?;
+        self.tables.places.insert(place(endpoint, &head.state, number));
         self.count_in(endpoint, head);
         Ok(())
     }

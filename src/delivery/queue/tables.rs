@@ -10,6 +10,7 @@ use super::{
     claims::Ticket,
     encoding::{milliseconds, read_ticket},
     fault::Fault,
+    sorted::Places,
 };
 use crate::delivery::message::{OrderingKey, Phase, State};
 
@@ -43,7 +44,7 @@ pub(super) type Link = (u32, u128, u64);
 pub(super) struct Tables<'txn> {
     pub(super) contents: redb::Table<'txn, &'static [u8; 22], &'static [u8]>,
     pub(super) heads: redb::Table<'txn, HeadKey, &'static [u8]>,
-    pub(super) places: redb::Table<'txn, Place, ()>,
+    pub(super) places: Places<'txn>,
     pub(super) moved: redb::Table<'txn, &'static [u8; 22], (u32, u64)>,
     pub(super) chains: redb::Table<'txn, Link, ()>,
     pub(super) endpoints: redb::Table<'txn, u32, &'static [u8]>,
@@ -56,7 +57,7 @@ impl<'txn> Tables<'txn> {
         Ok(Self {
             contents: transaction.open_table(CONTENTS)?,
             heads: transaction.open_table(HEADS)?,
-            places: transaction.open_table(PLACES)?,
+            places: Places::new(transaction.open_table(PLACES)?),
             moved: transaction.open_table(MOVED)?,
             chains: transaction.open_table(CHAINS)?,
             endpoints: transaction.open_table(ENDPOINTS)?,

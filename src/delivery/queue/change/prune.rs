@@ -1,7 +1,6 @@
 //! Flow 3: what has ended is kept for a while, and removed in small steps, so that no post waits for it.
 
 use jiff::Timestamp;
-use redb::ReadableTable as _;
 
 use super::Change;
 use crate::delivery::{

@@ -1,7 +1,6 @@
 //! Flow 3: send ──▶ settle: what became of messages that were handed out, and of those that nobody hands out.
 
 use jiff::Timestamp;
-use redb::ReadableTable as _;
 
 use super::{Change, Found};
 use crate::delivery::{

@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// In the queue at the begin of each round.
-const MESSAGES: u32 = 20_000;
+const MESSAGES: u32 = 60_000;
 const IN_FLIGHT: usize = 64;
 
 /// Prints a Markdown table.

@@ -6,13 +6,20 @@
 //! ```
 //!
 //! The comment right above a value is its documentation. Its type is that of the default; a line `# @schema {…}` in the comment
-//! says what else JSON Schema can say. A map with keys takes these keys only, unless its `@schema` says otherwise.
+//! says what else JSON Schema can say. A map with keys takes these keys only, unless its `@schema` says otherwise. What `config` takes
+//! is what the controller reads.
 
 use std::{collections::BTreeMap, env, fs, path::Path, process::ExitCode};
 
 use anyhow::{Context as _, Result, bail, ensure};
+use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
+use snaphook::config::Config;
 
+/// The value that is the controller's configuration.
+const CONFIG: &str = "config";
+/// In it, where the chart fills in what is missing.
+const REALM: &str = "/properties/realm";
 const COMMAND: &str = "cargo run --example chart-docs";
 const BEGIN: &str = "<!-- values: generated from values.yaml -->\n";
 const END: &str = "<!-- end of values -->\n";
@@ -100,6 +107,9 @@ impl Values {
         // What a chart that depends on this one may say.
         schema["properties"]["global"] = json!({ "type": "object" });
         schema["properties"]["enabled"] = json!({ "type": "boolean" });
+        if let Some(described) = schema["properties"].get_mut(CONFIG) {
+            merge(described, config_schema());
+        }
         schema
     }
 
@@ -156,6 +166,22 @@ fn leaf(default: &Value, comment: &Comment) -> Value {
         schema[key] = value.clone();
     }
     schema
+}
+
+/// The controller's own, without what the chart fills in.
+fn config_schema() -> Value {
+    let settings = SchemaSettings::draft07().with(|settings| settings.inline_subschemas = true);
+    let mut schema = Value::from(settings.into_generator().into_root_schema_for::<Config>());
+    for (place, key) in [("", "$schema"), ("", "title"), ("", "description"), ("", "required"), (REALM, "required")] {
+        schema.pointer_mut(place).and_then(Value::as_object_mut).and_then(|schema| schema.remove(key));
+    }
+    schema
+}
+
+fn merge(into: &mut Value, from: Value) {
+    if let (Value::Object(into), Value::Object(from)) = (into, from) {
+        into.extend(from);
+    }
 }
 
 fn with_table(readme: &str, table: &str) -> Result<String> {

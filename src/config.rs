@@ -10,6 +10,7 @@ mod routes;
 
 use std::{collections::BTreeMap, path::Path, time};
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use url::Url;
 
@@ -25,7 +26,7 @@ use crate::{
 };
 
 /// The whole configuration.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Config {
     /// The shared realm: the server of every namespace that has no realm of its own.
@@ -57,7 +58,7 @@ pub struct Config {
 }
 
 /// How tokens are signed.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct SigningKeys {
     /// The algorithm of new keys.
@@ -73,7 +74,7 @@ impl Default for SigningKeys {
 }
 
 /// Which replica works. The times are those of client-go.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct LeaderElection {
     /// False only where nothing else can run a second controller.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{ConfigError, check_label, invalid};
@@ -12,7 +13,7 @@ const MAX_POLICIES: usize = 1_000;
 const MAX_SCOPES: usize = 100;
 
 /// Policies by the name that a proxy calls them by: the last part of `/oauth/forward-auth/{policy}`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ForwardAuth {
     /// What a token must be for.

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{ConfigError, invalid};
 use crate::record::endpoint::Limits;
 
 /// Who may ask for what: the first rule that fits a namespace is the only one that counts for it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Policy {
     /// Rules, in order.
@@ -16,7 +17,7 @@ pub struct Policy {
 }
 
 /// What some namespaces may ask for. An absent list allows what is allowed without a rule.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Rule {
     /// The namespaces that the rule is for.
@@ -46,7 +47,7 @@ pub struct Rule {
 }
 
 /// Which namespaces a rule is for: those that fit any name and, where labels are given, have all of them.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Namespaces {
     /// Names or globs (`*` is any text). Default: every name.

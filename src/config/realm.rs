@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use url::Url;
 
@@ -9,7 +10,7 @@ use super::{ConfigError, check_label, check_url, invalid};
 use crate::record::bundle;
 
 /// A namespace with a server in it.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Realm {
     /// Where the server and its records are. Default: the namespace that the controller runs in.
@@ -27,7 +28,7 @@ pub struct Realm {
 }
 
 /// A Service in the realm's namespace.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HooksService {
     /// Its name.
@@ -93,7 +94,7 @@ impl Realm {
 }
 
 /// A namespace whose servers are sidecars in its own Pods. Nothing outside a Pod reaches its sidecar, so no route leads to its hooks.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SidecarRealm {
     /// The namespace of the resources, of the records, and of the Pods.

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{ConfigError, invalid};
 use crate::crd::webhook::{ParentRef, RouteType};
 
 /// How Webhooks are reached from outside the cluster.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Routes {
     /// One route for each, or one for all.
@@ -40,7 +41,7 @@ impl Default for Routes {
 }
 
 /// One route for each Webhook, or one for all.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum RouteMode {
     /// One for each.

@@ -302,7 +302,7 @@ pub struct RateLimit {
 }
 
 /// The operator's limits on what one endpoint and its namespace may hold and take. Absent: none.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Limits {
     /// Queued messages of this endpoint.

@@ -116,8 +116,10 @@ impl Arrivals {
     }
 
     fn write(self, tables: &mut Tables<'_>) -> Result<(), Fault> {
-        insert_sorted(&mut tables.contents, self.contents.iter().map(|(id, row)| (id, row.as_slice())))?;
-        insert_sorted(&mut tables.heads, self.heads.iter().map(|(key, row)| (*key, row.as_slice())))
+        let contents: Vec<_> = self.contents.iter().map(|(id, row)| (id, row.as_slice())).collect();
+        insert_sorted(&mut tables.contents, &contents, |_, _| true)?;
+        let heads: Vec<_> = self.heads.iter().map(|(key, row)| (*key, row.as_slice())).collect();
+        insert_sorted(&mut tables.heads, &heads, |one, next| one.0 == next.0)
     }
 }
 

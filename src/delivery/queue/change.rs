@@ -45,7 +45,7 @@ impl<'a> Change<'a> {
         Ok(Self { tables: Tables::open(transaction)?, ledger, woken: BTreeSet::new(), row: Vec::new() })
     }
 
-    /// Writes what was counted. The transaction can be committed then; if nothing has changed, it need not.
+    /// Writes what waits and what was counted. The transaction can be committed then; if nothing has changed, it need not.
     pub(super) fn finish(mut self) -> Result<Option<Effects>, Fault> {
         self.tables.places.write()?;
         let endpoints = self.ledger.take_dirty();

@@ -20,6 +20,9 @@ use snaphook::config::Config;
 const CONFIG: &str = "config";
 /// In it, where the chart fills in what is missing.
 const REALM: &str = "/properties/realm";
+/// What stays of a schema.
+const SHAPE: [&str; 9] =
+    ["properties", "additionalProperties", "required", "items", "oneOf", "anyOf", "enum", "const", "description"];
 const COMMAND: &str = "cargo run --example chart-docs";
 const BEGIN: &str = "<!-- values: generated from values.yaml -->\n";
 const END: &str = "<!-- end of values -->\n";
@@ -168,14 +171,34 @@ fn leaf(default: &Value, comment: &Comment) -> Value {
     schema
 }
 
-/// The controller's own, without what the chart fills in.
+/// Which fields the controller's configuration has, without what the chart fills in.
 fn config_schema() -> Value {
     let settings = SchemaSettings::draft07().with(|settings| settings.inline_subschemas = true);
     let mut schema = Value::from(settings.into_generator().into_root_schema_for::<Config>());
-    for (place, key) in [("", "$schema"), ("", "title"), ("", "description"), ("", "required"), (REALM, "required")] {
+    keep_shape(&mut schema);
+    for (place, key) in [("", "description"), ("", "required"), (REALM, "required")] {
         schema.pointer_mut(place).and_then(Value::as_object_mut).and_then(|schema| schema.remove(key));
     }
     schema
+}
+
+/// Leaves fields and fixed words. The controller takes more texts than a schema for all can say (`true` as a text, `2592000s`), and
+/// says better what is wrong with one.
+fn keep_shape(schema: &mut Value) {
+    let Value::Object(schema) = schema else { return };
+    let is_inner = ["properties", "additionalProperties", "items"].iter().any(|key| schema.contains_key(*key));
+    schema.retain(|key, _| SHAPE.contains(&key.as_str()) || key == "type" && is_inner);
+    if schema.contains_key("properties") {
+        schema.entry("additionalProperties").or_insert(json!(false));
+    }
+    for (key, inner) in schema {
+        match (key.as_str(), inner) {
+            ("properties", Value::Object(fields)) => fields.values_mut().for_each(keep_shape),
+            ("oneOf" | "anyOf", Value::Array(choices)) => choices.iter_mut().for_each(keep_shape),
+            ("items" | "additionalProperties", inner) => keep_shape(inner),
+            _ => {}
+        }
+    }
 }
 
 fn merge(into: &mut Value, from: Value) {

@@ -31,6 +31,7 @@ async fn what_cannot_work_is_refused_with_the_place_and_the_reason() {
         ("config: {realm: {issuerUrl: 'https://a.example'}}", "'issuerUrl' not allowed"),
         ("config: {policy: {rules: [{scopes: []}]}}", "namespaces"),
         ("config: {signingKeys: {algorithm: HS256}}", "algorithm"),
+        ("config: {routes: {parentRefs: [{name: a, sectoinName: b}]}}", "'sectoinName' not allowed"),
         ("config: {watchNamespaces: [a]}", "config.watchNamespaces: use the value `namespaces`"),
         ("config: {realm: {namespace: a}}", "config.realm.namespace is always the release's"),
         ("config: {leaderElection: {enabled: false}}", "config.leaderElection.enabled must not be false"),
@@ -99,14 +100,19 @@ hooks: {service: {port: 9443}}
 config:
   realm: {issuer: 'https://a.example', internalUrl: 'https://elsewhere.svc'}
   concurrency: 5
-  signingKeys: {algorithm: RS256}
-  policy: {rules: [{namespaces: {names: [a]}, webhookLimits: {bytes: 10737418240}}]}
+  signingKeys: {algorithm: RS256, rotationInterval: 2592000s}
+  routes: {annotations: {redirect: true}, className: null, parentRefs: [{name: gateway}]}
+  forwardAuth: {policies: {orders: {audience: a}}}
+  realms: [{namespace: b, issuer: 'http://127.0.0.1:8080'}]
+  policy: {rules: [{namespaces: {names: [a], matchLabels: {tier: 1}}, webhookLimits: {bytes: 10737418240}}]}
 ";
     let objects = objects(&render(cp, NAMESPACE, values).unwrap());
     let config = objects.iter().find(|object| object["kind"] == "ConfigMap").unwrap();
     let config = snaphook::config::Config::parse(config["data"]["config.yaml"].as_str().unwrap()).unwrap();
     assert_eq!((config.realm.issuer.as_str(), config.concurrency), ("https://a.example", 5));
     assert_eq!(config.policy.rules[0].webhook_limits.bytes, Some(10_737_418_240), "no number in scientific notation");
+    assert_eq!(config.signing_keys.rotation_interval.as_secs(), 2_592_000);
+    assert_eq!(config.routes.annotations["redirect"], "true", "the controller takes it as a text");
     assert_eq!(config.realm.app_url(), "https://elsewhere.svc");
     assert_eq!(config.realm.internal_hooks_url(), format!("https://snaphook-hooks.{NAMESPACE}.svc:9443"));
     assert_eq!(config.realm.hooks_url(None), "https://a.example", "the world posts to where it asks for tokens");

@@ -165,9 +165,7 @@ fn leaf(default: &Value, comment: &Comment) -> Value {
         Value::Object(_) => "object",
     };
     let mut schema = json!({ "type": type_, "description": comment.text, "default": default });
-    for (key, value) in &comment.schema {
-        schema[key] = value.clone();
-    }
+    merge(&mut schema, Value::Object(comment.schema.clone()));
     schema
 }
 

@@ -3,6 +3,8 @@
 mod inspect;
 mod platter;
 
+use std::sync::mpsc::{Sender, channel};
+
 use bytes::Bytes;
 use jiff::Timestamp;
 
@@ -11,7 +13,8 @@ pub(super) use self::{
     platter::{Failure, Platter},
 };
 use super::{
-    Arrival, Claimed, Embedded, Outcome, Queue as _, Retention, Settled, Settlement, Stored, committer::Saving,
+    Arrival, Claimed, Embedded, Outcome, Queue as _, Retention, Settled, Settlement, Stored, Unavailable,
+    committer::Saving, embedded::SMALL,
 };
 use crate::{
     delivery::message::{
@@ -82,6 +85,12 @@ pub(super) async fn claim(queue: &Embedded, name: &str, milliseconds: i64) -> Ve
 
 pub(super) fn ids(claimed: &[Claimed]) -> Vec<MessageId> {
     claimed.iter().map(|claimed| claimed.message.id).collect()
+}
+
+/// A commit that goes on until its sender is dropped: what is asked for meanwhile is in one commit after it.
+pub(super) fn held_up(queue: &Embedded) -> (impl Future<Output = Result<bool, Unavailable>>, Sender<()>) {
+    let (let_go, held_up) = channel();
+    (queue.commit(SMALL, move |_| Ok(held_up.recv().is_err())), let_go)
 }
 
 pub(super) async fn settle(queue: &Embedded, claimed: Claimed, outcome: Outcome, milliseconds: i64) -> Settled {

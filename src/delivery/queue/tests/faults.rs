@@ -151,8 +151,7 @@ async fn all_who_wait_share_a_sync() {
 #[tokio::test]
 async fn posts_whose_sender_has_gone_are_not_stored() {
     let queue = open(&Platter::default()).await;
-    let (let_go, held_up) = std::sync::mpsc::channel::<()>();
-    let first = queue.commit(SMALL, move |_| Ok(held_up.recv().is_err()));
+    let (first, let_go) = held_up(&queue);
     let gone = queue.enqueue(arrival("orders", [message(1)]));
     let both = futures::future::join(first, gone);
     assert!(futures::FutureExt::now_or_never(both).is_none(), "it was given up");

@@ -1,6 +1,6 @@
 //! What becomes of messages, one step after the other.
 
-use super::super::{embedded::SMALL, fixture::*, *};
+use super::super::{fixture::*, *};
 use crate::delivery::message::{Entry, State};
 
 /// What comes after this one can be chosen at a start.
@@ -152,9 +152,9 @@ async fn what_comes_in_one_commit_with_the_end_of_an_earlier_message_has_its_tur
     let queue = opened().await;
     enqueue(&queue, "alerts", [keyed(1, "disk")]).await;
     let earlier = claim(&queue, "alerts", 10).await.remove(0);
-    let (let_go, held_up) = std::sync::mpsc::channel::<()>();
+    let (before, let_go) = held_up(&queue);
     let (_, later, settled, replayed, last, ()) = futures::join!(
-        queue.commit(SMALL, move |_| Ok(held_up.recv().is_err())),
+        before,
         queue.enqueue(arrival("alerts", [keyed(3, "disk"), message(2)])),
         queue.settle(vec![settlement(earlier, Outcome::Delivered, 10)], at(10)),
         queue.replay(id(2), endpoint("alerts"), at(11)),

@@ -1,10 +1,10 @@
 //! The queue does the same as a list in memory, whatever is done to it and in whatever order.
 
-use std::{collections::BTreeMap, sync::mpsc::channel, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use proptest::{collection::vec, option, prelude::*, sample::Index};
 
-use super::super::{embedded::SMALL, fixture::*, *};
+use super::super::{fixture::*, *};
 use crate::delivery::message::{Entry, OrderingKey, State};
 
 const NAMES: [&str; 3] = ["orders", "refunds", "alerts"];
@@ -15,11 +15,7 @@ const KEPT: i64 = 60;
 enum Step {
     Enqueue(Post),
     /// Two posts and a settlement between them, in one commit.
-    Meet {
-        posts: [Post; 2],
-        claim: Index,
-        outcome: Outcome,
-    },
+    Meet([Post; 2], Index, Outcome),
     Claim {
         endpoint: Index,
         limit: usize,
@@ -77,7 +73,7 @@ fn steps() -> impl Strategy<Value = Step> {
     prop_oneof![
         6 => posts().prop_map(Step::Enqueue),
         4 => ([posts(), posts()], index(), outcomes())
-            .prop_map(|(posts, claim, outcome)| Step::Meet { posts, claim, outcome }),
+            .prop_map(|(posts, claim, outcome)| Step::Meet(posts, claim, outcome)),
         6 => (index(), 1_usize..4).prop_map(|(endpoint, limit)| Step::Claim { endpoint, limit }),
         8 => (index(), outcomes()).prop_map(|(claim, outcome)| Step::Settle { claim, outcome }),
         1 => index().prop_map(|claim| Step::GiveUp { claim }),
@@ -138,7 +134,7 @@ impl Model {
                 let arrival = self.post(&post);
                 self.queue.enqueue(arrival).await.unwrap();
             }
-            Step::Meet { posts, claim, outcome } if !self.claims.is_empty() => {
+            Step::Meet(posts, claim, outcome) if !self.claims.is_empty() => {
                 let claim = self.claims.swap_remove(claim.index(self.claims.len()));
                 self.meet(&posts, claim, outcome).await;
             }
@@ -197,10 +193,10 @@ impl Model {
         let first = self.post(&posts[0]);
         let (settlement, expected) = self.outcome(claim, outcome);
         let second = self.post(&posts[1]);
-        let (let_go, held_up) = channel::<()>();
         let queue = &self.queue;
+        let (before, let_go) = held_up(queue);
         let (before, first, settled, second, ()) = futures::join!(
-            queue.commit(SMALL, move |_| Ok(held_up.recv().is_err())),
+            before,
             queue.enqueue(first),
             queue.settle(vec![settlement], at(self.now)),
             queue.enqueue(second),

@@ -5,14 +5,14 @@
 
 mod metadata;
 mod place;
+mod rules;
 mod schema;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::core::cel::{CompiledSchema, Validator as CelValidator, compile_schema};
 use serde_json::Value;
 
 pub use self::place::Place;
-use self::schema::SchemaValidator;
+use self::{rules::Rules, schema::Schema};
 
 /// One reason to refuse an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,9 +35,8 @@ impl std::fmt::Display for Problem {
 
 /// Checks resources of one kind.
 pub struct Checker {
-    schema: SchemaValidator,
-    rules: CompiledSchema,
-    cel: CelValidator,
+    schema: Schema,
+    rules: Rules,
 }
 
 /// The CRD has no schema that a validator could be made from: a mistake in this program.
@@ -59,11 +58,8 @@ impl Checker {
         let version = crd.spec.versions.first().and_then(|version| version.schema.as_ref());
         let schema = serde_json::to_value(version.and_then(|schema| schema.open_api_v3_schema.as_ref()))
             .map_err(|source| error(source.to_string()))?;
-        let rules = compile_schema(&schema);
-        if let Some(mistake) = rules.compilation_errors().first() {
-            return Err(error(mistake.to_string()));
-        }
-        Ok(Self { schema: SchemaValidator::new(&schema).map_err(error)?, rules, cel: CelValidator::new() })
+        let rules = Rules::compile(&schema).map_err(error)?;
+        Ok(Self { schema: Schema::new(&schema).map_err(error)?, rules })
     }
 
     /// Everything for which the API server would refuse to create `object`, or to change `old` into it.
@@ -77,31 +73,8 @@ impl Checker {
         let mut problems = metadata::check(&object);
         problems.extend(self.schema.check(&object));
         if problems.is_empty() {
-            problems.extend(self.check_rules(&object, old));
+            problems.extend(self.rules.check(&object, old));
         }
         problems
-    }
-
-    fn check_rules(&self, object: &Value, old: Option<&Value>) -> Vec<Problem> {
-        let (object, old) = (without_nulls(object), old.map(without_nulls));
-        let result = self.cel.validate_compiled(&self.rules, &object, old.as_ref());
-        let failures = result.err().map(kube::core::cel::ValidationErrors::into_vec).unwrap_or_default();
-        let problem = |failure: kube::core::cel::ValidationError| Problem {
-            place: Place::parse(&failure.field_path),
-            message: failure.message,
-        };
-        failures.into_iter().map(problem).collect()
-    }
-}
-
-/// To the API server's rules a field that is null is not there.
-fn without_nulls(value: &Value) -> Value {
-    match value {
-        Value::Object(fields) => {
-            let present = fields.iter().filter(|(_, value)| !value.is_null());
-            present.map(|(key, value)| (key.clone(), without_nulls(value))).collect()
-        }
-        Value::Array(items) => items.iter().map(without_nulls).collect(),
-        other => other.clone(),
     }
 }

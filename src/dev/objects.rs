@@ -106,7 +106,9 @@ impl<K: Kind> Objects<K> {
             return Ok(None);
         }
         change(stored);
-        let yaml = serde_yaml::to_string(stored).map_err(io::Error::other)?;
+        // Through a value: YAML of each kind's own types would take longer to compile than the rest of this file.
+        let value = serde_json::to_value(stored).map_err(io::Error::other)?;
+        let yaml = serde_yaml::to_string(&value).map_err(io::Error::other)?;
         private_dir(&self.root.join(&namespace))?;
         write(&self.path(&namespace, &name), yaml.as_bytes())?;
         Ok(Some(()))
@@ -140,9 +142,11 @@ fn list(directory: &Path) -> Result<Vec<PathBuf>, ObjectsError> {
 
 fn read<K: Kind>(path: &Path) -> Result<K, ObjectsError> {
     let text = fs::read_to_string(path).map_err(|error| ObjectsError::Io(path.to_owned(), error))?;
-    let resource: K = serde_yaml::from_str(&text).map_err(|_| ObjectsError::Unreadable(path.to_owned()))?;
+    let unreadable = || ObjectsError::Unreadable(path.to_owned());
+    let value: serde_json::Value = serde_yaml::from_str(&text).map_err(|_| unreadable())?;
+    let resource: K = serde_json::from_value(value).map_err(|_| unreadable())?;
     if resource.meta().uid.is_none() || resource.namespace().is_none() {
-        return Err(ObjectsError::Unreadable(path.to_owned()));
+        return Err(unreadable());
     }
     Ok(resource)
 }

@@ -26,6 +26,12 @@ impl Place {
         Self(self.0.iter().cloned().chain([name.to_owned()]).collect())
     }
 
+    /// A place that is named from this one.
+    #[must_use]
+    pub fn join(&self, inner: &Self) -> Self {
+        Self(self.0.iter().chain(&inner.0).cloned().collect())
+    }
+
     /// One level up; nothing above the root.
     #[must_use]
     pub fn parent(&self) -> Option<Self> {

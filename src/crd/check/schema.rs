@@ -1,169 +1,269 @@
-//! Flow 1, pure: the CRD's schema as a JSON Schema validator reads it, and its verdicts in the words of the API server.
+//! Flow 1, pure: judges an object by the CRD's structural schema, in the words of the API server.
+//!
+//! A structural schema uses a few keywords of JSON Schema, and some of Kubernetes' own with other rules for `null`, unknown fields
+//! and lists that are sets: this reads those that the CRDs use, and a CRD with any other is refused.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
-use jsonschema::{
-    Draft, PatternOptions, ValidationError, Validator,
-    error::{TypeKind, ValidationErrorKind},
-};
-use serde_json::{Map, Value, json};
+use regex::Regex;
+use serde_json::{Map, Value};
 
 use super::{Place, Problem};
 
+/// What [`Judge`] reads, and what constrains nothing or is read by [`super::rules`].
+const KEYWORDS: [&str; 24] = [
+    "additionalProperties",
+    "default",
+    "description",
+    "enum",
+    "format",
+    "items",
+    "maxItems",
+    "maxLength",
+    "maxProperties",
+    "maximum",
+    "minItems",
+    "minLength",
+    "minimum",
+    "nullable",
+    "pattern",
+    "properties",
+    "required",
+    "title",
+    "type",
+    "x-kubernetes-list-map-keys",
+    "x-kubernetes-list-type",
+    "x-kubernetes-map-type",
+    "x-kubernetes-preserve-unknown-fields",
+    "x-kubernetes-validations",
+];
+
+/// What every object has besides what its CRD says of it.
+const OF_EVERY_OBJECT: [&str; 3] = ["apiVersion", "kind", "metadata"];
+
 /// A structural schema, ready to judge.
-pub(super) struct SchemaValidator {
-    validator: Validator,
-    /// As the CRD has it: for the descriptions.
-    schema: Value,
+pub(super) struct Schema {
+    root: Value,
+    /// By their source.
+    patterns: HashMap<String, Regex>,
 }
 
-impl SchemaValidator {
+impl Schema {
+    /// # Errors
+    /// It has a keyword that is not known here, or a pattern that is none.
     pub(super) fn new(schema: &Value) -> Result<Self, String> {
-        let validator = jsonschema::options()
-            .with_draft(Draft::Draft202012)
-            .with_pattern_options(PatternOptions::regex())
-            .should_validate_formats(true)
-            .with_format("date-time", is_date_time)
-            .build(&translate_root(schema))
-            .map_err(|error| error.to_string())?;
-        Ok(Self { validator, schema: schema.clone() })
+        let mut patterns = HashMap::new();
+        read(schema, &mut patterns)?;
+        let mut root = schema.clone();
+        if let Some(properties) = root.get_mut("properties").and_then(Value::as_object_mut) {
+            // What is in them is judged elsewhere.
+            properties.extend(OF_EVERY_OBJECT.map(|field| (field.to_owned(), Value::Object(Map::new()))));
+        }
+        Ok(Self { root, patterns })
     }
 
     pub(super) fn check(&self, object: &Value) -> Vec<Problem> {
-        self.validator.iter_errors(object).flat_map(|error| self.problems(&error)).collect()
+        let mut judge = Judge { patterns: &self.patterns, problems: Vec::new() };
+        judge.value(&Node { schema: &self.root, around: None }, &Place::default(), object);
+        judge.problems
     }
+}
 
-    fn problems(&self, error: &ValidationError<'_>) -> Vec<Problem> {
-        let place = Place::from_pointer(error.instance_path().as_str());
-        let one = |place: Place, message: String| vec![Problem { place, message }];
-        let explained =
-            |message: String| vec![Problem { message: message + &self.meaning(&place), place: place.clone() }];
-        match error.kind() {
-            ValidationErrorKind::AdditionalProperties { unexpected } => {
-                let unknown = |field: &String| Problem {
-                    place: place.child(field),
-                    message: format!("unknown field; {}", self.known_fields(&place)),
-                };
-                unexpected.iter().map(unknown).collect()
-            }
-            ValidationErrorKind::Required { property } => {
-                let place = place.child(property.as_str().unwrap_or_default());
-                let meaning = self.meaning(&place);
-                one(place, format!("Required value{meaning}"))
-            }
-            ValidationErrorKind::Type { kind } => explained(format!("must be of type {}", type_names(kind))),
-            ValidationErrorKind::Pattern { pattern } => explained(format!("should match {pattern}")),
-            ValidationErrorKind::Format { format } => explained(format!("must be a valid {format}")),
-            ValidationErrorKind::Enum { options } => {
-                one(place, format!("Unsupported value: supported values are {}", listed(options)))
-            }
-            ValidationErrorKind::MaxLength { limit } => {
-                one(place, format!("Too long: may not be more than {limit} characters"))
-            }
-            ValidationErrorKind::MinLength { limit } => {
-                one(place, format!("should be at least {limit} characters long"))
-            }
-            ValidationErrorKind::MaxItems { limit } => one(place, format!("Too many: must have at most {limit} items")),
-            ValidationErrorKind::MaxProperties { limit } => {
-                one(place, format!("Too many: must have at most {limit} entries"))
-            }
-            ValidationErrorKind::UniqueItems => duplicates(&place, error.instance()),
-            other => one(place, format!("does not fit the schema ({})", other.keyword())),
+fn read(schema: &Value, patterns: &mut HashMap<String, Regex>) -> Result<(), String> {
+    for keyword in schema.as_object().into_iter().flat_map(Map::keys) {
+        if !KEYWORDS.contains(&keyword.as_str()) {
+            return Err(format!("the keyword {keyword} is not known"));
         }
     }
+    if let Some(pattern) = text(schema, "pattern") {
+        let compiled = Regex::new(pattern).map_err(|error| error.to_string())?;
+        patterns.insert(pattern.to_owned(), compiled);
+    }
+    children(schema).try_for_each(|child| read(child, patterns))
+}
 
-    /// What the field is for, as its documentation says: the pattern alone tells a person little.
-    fn meaning(&self, place: &Place) -> String {
-        let described = |place: &Place| self.node(place)?.get("description")?.as_str().map(str::to_owned);
-        let text = described(place).or_else(|| described(&place.parent()?));
-        text.map(|text| format!(" ({})", text.trim_end_matches('.').replace('\n', " "))).unwrap_or_default()
+/// The schemas inside a schema.
+pub(super) fn children(schema: &Value) -> impl Iterator<Item = &Value> {
+    let properties = schema.get("properties").and_then(Value::as_object).into_iter().flat_map(Map::values);
+    properties.chain(["items", "additionalProperties"].into_iter().filter_map(|nested| schema.get(nested)))
+}
+
+fn text<'a>(schema: &'a Value, keyword: &str) -> Option<&'a str> {
+    schema.get(keyword)?.as_str()
+}
+
+fn list<'a>(schema: &'a Value, keyword: &str) -> impl Iterator<Item = &'a Value> {
+    schema.get(keyword).and_then(Value::as_array).into_iter().flatten()
+}
+
+/// A schema, and the one around it, whose description says what a value inside is for if its own does not.
+struct Node<'a> {
+    schema: &'a Value,
+    around: Option<&'a Value>,
+}
+
+impl<'a> Node<'a> {
+    fn inner(&self, schema: &'a Value) -> Self {
+        Self { schema, around: Some(self.schema) }
     }
 
-    fn known_fields(&self, place: &Place) -> String {
-        let properties = self.node(place).and_then(|node| node.get("properties")).and_then(Value::as_object);
+    fn field(&self, name: &str) -> Option<Self> {
+        let property = self.schema.get("properties").and_then(|properties| properties.get(name));
+        property.or_else(|| self.schema.get("additionalProperties")).map(|schema| self.inner(schema))
+    }
+
+    fn limit(&self, keyword: &str) -> Option<usize> {
+        self.schema.get(keyword)?.as_u64().and_then(|limit| usize::try_from(limit).ok())
+    }
+
+    fn is(&self, keyword: &str) -> bool {
+        self.schema.get(keyword) == Some(&Value::Bool(true))
+    }
+
+    /// What the value is for, as its documentation says: a pattern alone tells a person little.
+    fn meaning(&self) -> String {
+        let description = text(self.schema, "description").or_else(|| text(self.around?, "description"));
+        description
+            .map(|text| format!(" ({})", text.trim_end_matches('.').replace('\n', " ")))
+            .unwrap_or_default()
+    }
+
+    fn known_fields(&self) -> String {
+        let properties = self.schema.get("properties").and_then(Value::as_object);
         let names: Vec<&str> = properties.into_iter().flat_map(Map::keys).map(String::as_str).collect();
         format!("known ones are {}", names.join(", "))
     }
+}
 
-    fn node(&self, place: &Place) -> Option<&Value> {
-        place.parts().iter().try_fold(&self.schema, |node, part| {
-            let property = node.get("properties").and_then(|properties| properties.get(part));
-            property.or_else(|| node.get("items")).or_else(|| node.get("additionalProperties"))
-        })
+/// Collects what is wrong.
+struct Judge<'a> {
+    patterns: &'a HashMap<String, Regex>,
+    problems: Vec<Problem>,
+}
+
+impl Judge<'_> {
+    fn value(&mut self, node: &Node<'_>, place: &Place, value: &Value) {
+        let options = node.schema.get("enum").and_then(Value::as_array);
+        // An enum has to list null, also where the value may be null.
+        if let Some(options) = options.filter(|options| !options.contains(value)) {
+            return self.refuse(place, format!("Unsupported value: supported values are {}", listed(options)));
+        }
+        if value.is_null() && node.is("nullable") {
+            return;
+        }
+        if let Some(type_) = text(node.schema, "type").filter(|type_| !has_type(value, type_)) {
+            return self.refuse(place, format!("must be of type {type_}{}", node.meaning()));
+        }
+        match value {
+            Value::String(text) => self.string(node, place, text),
+            Value::Number(number) => self.number(node, place, number.as_f64().unwrap_or_default()),
+            Value::Array(items) => self.array(node, place, items),
+            Value::Object(fields) => self.object(node, place, fields),
+            Value::Null | Value::Bool(_) => {}
+        }
+    }
+
+    fn string(&mut self, node: &Node<'_>, place: &Place, value: &str) {
+        let length = value.chars().count();
+        if let Some(limit) = node.limit("maxLength").filter(|limit| length > *limit) {
+            self.refuse(place, format!("Too long: may not be more than {limit} characters"));
+        }
+        if let Some(limit) = node.limit("minLength").filter(|limit| length < *limit) {
+            self.refuse(place, format!("should be at least {limit} characters long"));
+        }
+        let fits = |pattern: &&str| self.patterns.get(*pattern).is_some_and(|regex| regex.is_match(value));
+        if let Some(pattern) = text(node.schema, "pattern").filter(|pattern| !fits(pattern)) {
+            self.refuse(place, format!("should match {pattern}{}", node.meaning()));
+        }
+        if text(node.schema, "format") == Some("date-time") && !is_date_time(value) {
+            self.refuse(place, format!("must be a valid date-time{}", node.meaning()));
+        }
+    }
+
+    fn number(&mut self, node: &Node<'_>, place: &Place, value: f64) {
+        let bound = |keyword: &str| node.schema.get(keyword).filter(|bound| bound.is_number());
+        if let Some(least) = bound("minimum").filter(|least| least.as_f64().is_some_and(|least| value < least)) {
+            self.refuse(place, format!("should be greater than or equal to {least}"));
+        }
+        if let Some(most) = bound("maximum").filter(|most| most.as_f64().is_some_and(|most| value > most)) {
+            self.refuse(place, format!("should be less than or equal to {most}"));
+        }
+    }
+
+    fn array(&mut self, node: &Node<'_>, place: &Place, items: &[Value]) {
+        if let Some(limit) = node.limit("maxItems").filter(|limit| items.len() > *limit) {
+            self.refuse(place, format!("Too many: must have at most {limit} items"));
+        }
+        if let Some(limit) = node.limit("minItems").filter(|limit| items.len() < *limit) {
+            self.refuse(place, format!("should have at least {limit} items"));
+        }
+        let (mut seen, inner) = (HashSet::new(), node.schema.get("items").map(|schema| node.inner(schema)));
+        for (index, item) in items.iter().enumerate() {
+            let place = place.child(&index.to_string());
+            if identity(node, item).is_some_and(|identity| !seen.insert(identity)) {
+                self.refuse(&place, "Duplicate value: remove it".into());
+            }
+            if let Some(inner) = &inner {
+                self.value(inner, &place, item);
+            }
+        }
+    }
+
+    fn object(&mut self, node: &Node<'_>, place: &Place, fields: &Map<String, Value>) {
+        if let Some(limit) = node.limit("maxProperties").filter(|limit| fields.len() > *limit) {
+            self.refuse(place, format!("Too many: must have at most {limit} entries"));
+        }
+        for missing in list(node.schema, "required").filter_map(Value::as_str) {
+            if !fields.contains_key(missing) {
+                let meaning = node.field(missing).map(|field| field.meaning()).unwrap_or_default();
+                self.refuse(&place.child(missing), format!("Required value{meaning}"));
+            }
+        }
+        let is_open = node.schema.get("properties").is_none() || node.is("x-kubernetes-preserve-unknown-fields");
+        for (name, value) in fields {
+            match node.field(name) {
+                Some(field) => self.value(&field, &place.child(name), value),
+                None if is_open => {}
+                None => self.refuse(&place.child(name), format!("unknown field; {}", node.known_fields())),
+            }
+        }
+    }
+
+    fn refuse(&mut self, place: &Place, message: String) {
+        self.problems.push(Problem { place: place.clone(), message });
     }
 }
 
-/// The API server adds what every object has, and refuses an object of another kind before it looks any closer.
-fn translate_root(schema: &Value) -> Value {
-    let mut translated = translate(schema);
-    if let Some(properties) = translated.get_mut("properties").and_then(Value::as_object_mut) {
-        properties.insert("apiVersion".into(), json!({ "type": "string" }));
-        properties.insert("kind".into(), json!({ "type": "string" }));
-        properties.insert("metadata".into(), json!({ "type": "object" }));
+/// What makes an item one of a kind in its list; absent where items may repeat.
+fn identity(node: &Node<'_>, item: &Value) -> Option<String> {
+    match text(node.schema, "x-kubernetes-list-type")? {
+        "set" => Some(item.to_string()),
+        "map" => {
+            let keys = list(node.schema, "x-kubernetes-list-map-keys").filter_map(Value::as_str);
+            Some(Value::from_iter(keys.map(|key| item.get(key).cloned().unwrap_or_default())).to_string())
+        }
+        _ => None,
     }
-    translated
 }
 
-/// Go knows no leap seconds; JSON Schema does.
+fn has_type(value: &Value, type_: &str) -> bool {
+    match type_ {
+        "object" => value.is_object(),
+        "array" => value.is_array(),
+        "string" => value.is_string(),
+        "boolean" => value.is_boolean(),
+        "integer" => value.as_f64().is_some_and(|number| number.fract() == 0.0),
+        "number" => value.is_number(),
+        _ => false,
+    }
+}
+
+/// RFC 3339. Go knows no leap seconds.
 fn is_date_time(text: &str) -> bool {
     text.get(17..19) != Some("60") && text.parse::<jiff::Timestamp>().is_ok()
 }
 
-/// What Kubernetes says in words of its own, said in JSON Schema.
-fn translate(schema: &Value) -> Value {
-    let Value::Object(fields) = schema else { return schema.clone() };
-    let mut translated: Map<String, Value> = fields.clone();
-    for nested in ["items", "additionalProperties"] {
-        if let Some(schema) = translated.get_mut(nested) {
-            *schema = translate(schema);
-        }
-    }
-    if let Some(Value::Object(properties)) = translated.get_mut("properties") {
-        properties.values_mut().for_each(|schema| *schema = translate(schema));
-        let open = fields.contains_key("additionalProperties")
-            || fields.get("x-kubernetes-preserve-unknown-fields") == Some(&json!(true));
-        if !open {
-            translated.insert("additionalProperties".into(), json!(false));
-        }
-    }
-    if fields.get("x-kubernetes-list-type") == Some(&json!("set")) {
-        translated.insert("uniqueItems".into(), json!(true));
-    }
-    if fields.get("nullable") == Some(&json!(true))
-        && let Some(type_) = fields.get("type")
-    {
-        // An enum still has to list null, as in Kubernetes.
-        translated.insert("type".into(), json!([type_, "null"]));
-    }
-    // A default is no constraint, and the rules are checked elsewhere.
-    translated.remove("default");
-    translated.remove("nullable");
-    Value::Object(translated)
-}
-
-fn type_names(kind: &TypeKind) -> String {
-    match kind {
-        TypeKind::Single(type_) => type_.to_string(),
-        // The other one is null, which stands for leaving the field out.
-        TypeKind::Multiple(types) => {
-            let names: Vec<String> =
-                types.iter().map(|type_| type_.to_string()).filter(|name| name != "null").collect();
-            names.join(" or ")
-        }
-    }
-}
-
-fn listed(options: &Value) -> String {
-    let options = options.as_array().into_iter().flatten().filter(|option| !option.is_null());
+fn listed(options: &[Value]) -> String {
+    let options = options.iter().filter(|option| !option.is_null());
     options.map(ToString::to_string).collect::<Vec<_>>().join(", ")
-}
-
-fn duplicates(place: &Place, list: &Value) -> Vec<Problem> {
-    let mut seen = HashSet::new();
-    let repeats = list.as_array().into_iter().flatten().enumerate().filter(|(_, item)| !seen.insert(item.to_string()));
-    let problem = |(index, _): (usize, &Value)| Problem {
-        place: place.child(&index.to_string()),
-        message: "Duplicate value: remove it".into(),
-    };
-    repeats.map(problem).collect()
 }

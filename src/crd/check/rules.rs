@@ -92,10 +92,7 @@ impl Rules {
         }
         let applies = move |rule: &&Rule| !rule.is_transition || old.is_some();
         // One that cannot be evaluated is broken too, as in the API server.
-        self.own
-            .iter()
-            .filter(applies)
-            .filter(move |rule| rule.program.execute(&context) != Ok(CelValue::Bool(true)))
+        self.own.iter().filter(applies).filter(move |rule| rule.program.execute(&context) != Ok(CelValue::Bool(true)))
     }
 }
 

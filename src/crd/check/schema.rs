@@ -123,9 +123,7 @@ impl<'a> Node<'a> {
     /// What the value is for, as its documentation says: a pattern alone tells a person little.
     fn meaning(&self) -> String {
         let description = text(self.schema, "description").or_else(|| text(self.around?, "description"));
-        description
-            .map(|text| format!(" ({})", text.trim_end_matches('.').replace('\n', " ")))
-            .unwrap_or_default()
+        description.map(|text| format!(" ({})", text.trim_end_matches('.').replace('\n', " "))).unwrap_or_default()
     }
 
     fn known_fields(&self) -> String {

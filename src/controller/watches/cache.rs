@@ -158,6 +158,8 @@ pub(super) fn loud<K: Send + 'static>(
                 failing = false;
                 Some(event)
             }
+            // The next list is whole.
+            Err(error) if is_expired(&error) => None,
             Err(error) => {
                 if !failing {
                     tracing::warn!(what, error = &error as &dyn std::error::Error, "a watch failed; trying again");
@@ -170,12 +172,27 @@ pub(super) fn loud<K: Send + 'static>(
     })
 }
 
+/// The API server no longer keeps what has happened since the last event, as after a CRD came or etcd was compacted: the watcher
+/// lists again, so nothing has failed.
+fn is_expired(error: &watcher::Error) -> bool {
+    matches!(error, watcher::Error::WatchError(status) if status.code == 410)
+}
+
 #[cfg(test)]
 mod tests {
     use futures::{StreamExt as _, stream};
     use kube::runtime::watcher::Event::{Apply, Init, InitApply, InitDone};
 
-    use super::news;
+    use kube::{core::Status, runtime::watcher};
+
+    use super::{is_expired, news};
+
+    #[test]
+    fn an_expired_resource_version_is_no_failure() {
+        let told = |code| watcher::Error::WatchError(Box::new(Status { code, ..Status::default() }));
+        assert!(is_expired(&told(410)));
+        assert!(!is_expired(&told(500)) && !is_expired(&watcher::Error::NoResourceVersion));
+    }
 
     #[tokio::test]
     async fn the_first_list_is_no_news_and_a_later_one_is() {

@@ -1,15 +1,20 @@
 //! Writes what is generated from `charts/snaphook/values.yaml` and its comments: `values.schema.json`, and the table in `README.md`.
 //!
 //! ```text
-//! cargo run --example chart-docs             # writes
-//! cargo run --example chart-docs -- --check  # fails where something is out of date
+//! cargo run --example chart-docs
 //! ```
+//!
+//! A test fails where a file is not what this writes.
 //!
 //! The comment right above a value is its documentation. Its type is that of the default; a line `# @schema {…}` in the comment
 //! says what else JSON Schema can say. A map with keys takes these keys only, unless its `@schema` says otherwise. What `config` takes
 //! is what the controller reads.
 
-use std::{collections::BTreeMap, env, fs, path::Path, process::ExitCode};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use schemars::generate::SchemaSettings;
@@ -23,30 +28,27 @@ const REALM: &str = "/properties/realm";
 /// What stays of a schema.
 const SHAPE: [&str; 9] =
     ["properties", "additionalProperties", "required", "items", "oneOf", "anyOf", "enum", "const", "description"];
-const COMMAND: &str = "cargo run --example chart-docs";
 const BEGIN: &str = "<!-- values: generated from values.yaml -->\n";
 const END: &str = "<!-- end of values -->\n";
 /// Longer defaults make a table that nobody can read.
 const LONGEST_DEFAULT: usize = 60;
 
-fn main() -> Result<ExitCode> {
+fn main() -> Result<()> {
+    for (file, text) in generated()? {
+        fs::write(file, text)?;
+    }
+    Ok(())
+}
+
+/// The files and what belongs into them.
+fn generated() -> Result<[(PathBuf, String); 2]> {
     let chart = Path::new(env!("CARGO_MANIFEST_DIR")).join("charts/snaphook");
     let read = |name: &str| fs::read_to_string(chart.join(name)).with_context(|| name.to_owned());
     let values = Values::parse(&read("values.yaml")?)?;
-    let readme = read("README.md")?;
-    let generated = [
-        ("values.schema.json", format!("{:#}\n", values.schema())),
-        ("README.md", with_table(&readme, &values.table())?),
-    ];
-    let check = env::args().any(|argument| argument == "--check");
-    for (name, text) in generated {
-        if check {
-            ensure!(read(name).unwrap_or_default() == text, "charts/snaphook/{name} is out of date: {COMMAND}");
-        } else {
-            fs::write(chart.join(name), text)?;
-        }
-    }
-    Ok(ExitCode::SUCCESS)
+    Ok([
+        (chart.join("values.schema.json"), format!("{:#}\n", values.schema())),
+        (chart.join("README.md"), with_table(&read("README.md")?, &values.table())?),
+    ])
 }
 
 /// The values, in the order of the file.
@@ -232,6 +234,17 @@ resources:
 # Names.
 names: []
 ";
+
+    #[test]
+    fn the_files_are_what_this_writes() {
+        for (file, text) in generated().unwrap() {
+            let name = file.file_name().unwrap().display();
+            assert!(
+                fs::read_to_string(&file).unwrap() == text,
+                "{name} is out of date: cargo run --example chart-docs"
+            );
+        }
+    }
 
     #[test]
     fn a_comment_becomes_a_schema_and_a_row() {

@@ -67,16 +67,28 @@ impl Pace {
 
     /// Returns when the connection has stayed in one step for too long.
     pub(super) async fn lost(&self) {
-        let (mut step, mut since) = (self.0.load(Relaxed), Instant::now());
+        let mut stay = Stay { step: self.0.load(Relaxed), since: Instant::now() };
         loop {
             sleep(TICK).await;
-            let now = self.0.load(Relaxed);
-            if now != step {
-                (step, since) = (now, Instant::now());
-            } else if limit(step).is_some_and(|limit| since.elapsed() >= limit) {
+            if stay.is_too_long(self.0.load(Relaxed), Instant::now()) {
                 return;
             }
         }
+    }
+}
+
+/// Since when a connection is in its step, as far as anybody has looked.
+struct Stay {
+    step: u32,
+    since: Instant,
+}
+
+impl Stay {
+    fn is_too_long(&mut self, step: u32, now: Instant) -> bool {
+        if step != self.step {
+            *self = Self { step, since: now };
+        }
+        limit(step).is_some_and(|limit| now.duration_since(self.since) >= limit)
     }
 }
 
@@ -158,18 +170,32 @@ mod tests {
         assert_ne!(now(&pace), first, "another request, another time");
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn a_connection_that_stays_in_one_step_is_lost() {
+    /// After how long it is lost, looked at every [`TICK`] for an hour, if ever.
+    fn lost_after(pace: &Pace) -> Option<Duration> {
+        let (start, step) = (Instant::now(), pace.0.load(Relaxed));
+        let mut stay = Stay { step, since: start };
+        let mut looks = (1..1800).map(|look| start + look * TICK);
+        looks.find(|now| stay.is_too_long(step, *now)).map(|now| now.duration_since(start))
+    }
+
+    #[test]
+    fn a_connection_that_stays_in_one_step_is_lost() {
         let pace = Pace::default();
-        let started = Instant::now();
-        pace.lost().await;
-        assert!((HEAD..=HEAD + 2 * TICK).contains(&started.elapsed()), "{:?}", started.elapsed());
+        assert_eq!(lost_after(&pace), Some(HEAD));
         pace.answered();
-        let started = Instant::now();
-        pace.lost().await;
-        assert!((IDLE..=IDLE + 2 * TICK).contains(&started.elapsed()), "{:?}", started.elapsed());
+        assert_eq!(lost_after(&pace), Some(IDLE));
         pace.request();
-        let served = tokio::time::timeout(10 * IDLE, pace.lost()).await;
-        assert!(served.is_err(), "a request may take its time");
+        assert_eq!(lost_after(&pace), None, "a request may take its time");
+    }
+
+    #[test]
+    fn each_step_has_a_time_of_its_own() {
+        let (pace, start) = (Pace::default(), Instant::now());
+        let mut stay = Stay { step: pace.0.load(Relaxed), since: start };
+        pace.request();
+        assert!(!stay.is_too_long(pace.0.load(Relaxed), start + HEAD));
+        pace.answered();
+        assert!(!stay.is_too_long(pace.0.load(Relaxed), start + IDLE), "it is in this step since now");
+        assert!(stay.is_too_long(pace.0.load(Relaxed), start + 2 * IDLE));
     }
 }

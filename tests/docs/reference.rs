@@ -28,6 +28,17 @@ fn the_reference_is_what_the_crds_say() {
     }
 }
 
+#[test]
+fn the_crds_are_what_the_program_prints() {
+    let root = docs().join("..");
+    for file in ["crds/snaphook.dev.yaml", "charts/snaphook/files/crds.yaml"] {
+        assert!(
+            fs::read_to_string(root.join(file)).unwrap() == crd::to_yaml().unwrap(),
+            "{file}: cargo run -- crd | tee crds/snaphook.dev.yaml > charts/snaphook/files/crds.yaml"
+        );
+    }
+}
+
 fn page(crd: &CustomResourceDefinition) -> String {
     let (names, version) = (&crd.spec.names, &crd.spec.versions[0]);
     let schema = serde_json::to_value(&version.schema.as_ref().unwrap().open_api_v3_schema).unwrap();

@@ -138,7 +138,7 @@ impl Cluster {
     pub fn snaphook(&self, arguments: &[&str]) -> Result<String> {
         let plugin = self.scratch.join("kubectl-snaphook");
         if !plugin.exists() {
-            symlink(images::build("snaphook", "snaphook")?, &plugin)?;
+            symlink(images::build("snaphook")?, &plugin)?;
         }
         // The plugin runs kubectl in its turn.
         let directories =

@@ -27,8 +27,8 @@ const SHELL: [&str; 7] = ["sh", "cat", "curl", "date", "head", "sleep", "tr"];
 
 /// Builds what is not built yet, and writes an archive of each image into `directory`; tells of each. Blocks.
 pub fn write_all(directory: &Path, mut written: impl FnMut(&Path) -> Result<()>) -> Result<()> {
-    let app = stripped(&build("cluster", "cluster-app")?, directory)?;
-    let snaphook = stripped(&build("snaphook", "snaphook")?, directory)?;
+    let app = stripped(&build("cluster-app")?, directory)?;
+    let snaphook = stripped(&build("snaphook")?, directory)?;
     written(&Image::new(PAUSE, &["/app", "pause"]).with("/app", &app)?.write(directory)?)?;
     written(&Image::new(APP, &["/app"]).with("/app", &app)?.write(directory)?)?;
     written(
@@ -56,10 +56,11 @@ fn on_path(program: &str) -> Result<PathBuf> {
     found.with_context(|| format!("no {program} on this machine"))
 }
 
-/// Has cargo build a program of this workspace.
-pub(crate) fn build(package: &str, binary: &str) -> Result<PathBuf> {
+/// Has cargo build a program of this workspace, as the tests have it: with the whole workspace, whose features are all that a crate
+/// is built with.
+pub(crate) fn build(binary: &str) -> Result<PathBuf> {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.args(["build", "--locked", "--message-format", "json", "--package", package, "--bin", binary]);
+    cargo.args(["build", "--locked", "--message-format", "json", "--workspace", "--bins"]);
     cargo.current_dir(env!("CARGO_MANIFEST_DIR")).stderr(std::process::Stdio::inherit());
     let output = cargo.output().context("cannot run cargo")?;
     ensure!(output.status.success(), "cargo build of {binary}: {}", output.status);

@@ -182,6 +182,9 @@ fn check_machine() -> Result<()> {
     if uid.stdout.trim_ascii() != b"0" {
         bail!("a cluster of our own needs root. Run this as root, or set KUBECONFIG to another cluster");
     }
+    let missing: Vec<&str> =
+        DEBIAN.into_iter().filter(|(program, _)| !is_present(program)).map(|(_, name)| name).collect();
+    ensure!(missing.is_empty(), "a cluster of our own needs more programs: apt-get install {}", missing.join(" "));
     ensure!(
         Path::new("/sys/fs/cgroup/memory").is_dir(),
         "a cluster of our own needs cgroups of version 1, which are not at /sys/fs/cgroup: set KUBECONFIG to another cluster"
@@ -189,21 +192,21 @@ fn check_machine() -> Result<()> {
     Ok(())
 }
 
+/// Programs that no Go module has, each with its package.
+const DEBIAN: [(&str, &str); 4] = [("ip", "iproute2"), ("nft", "nftables"), ("pgrep", "procps"), ("runc", "runc")];
+
+fn is_present(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let system = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"].map(PathBuf::from);
+    std::env::split_paths(&path).chain(system).any(|directory| directory.join(program).is_file())
+}
+
 fn surroundings(command: &mut Command, state: &Path, assets: &Assets, programs: &NodePrograms) -> Result<()> {
-    let NodePrograms { path, cni, root } = programs;
-    let mut directories = path.clone();
+    let mut directories = programs.path.clone();
     for program in [&assets.etcd, &assets.kube_apiserver, &assets.kube_controller_manager, &assets.kubectl] {
         directories.extend(program.parent().map(Path::to_owned));
     }
-    let mut libraries = Vec::new();
-    if let Some(root) = root {
-        directories.extend(["usr/sbin", "usr/bin", "sbin", "bin"].map(|directory| root.join(directory)));
-        for directory in ["usr/lib", "lib"] {
-            let found = fs::read_dir(root.join(directory)).into_iter().flatten().flatten().map(|entry| entry.path());
-            libraries.extend(found.filter(|path| path.is_dir()));
-        }
-    }
-    command.env("STATE", state).env("CGROUP", state.file_name().unwrap_or_default()).env("CNI", cni);
-    command.env("PROGRAMS", std::env::join_paths(directories)?).env("LIBRARIES", std::env::join_paths(libraries)?);
+    command.env("STATE", state).env("CGROUP", state.file_name().unwrap_or_default()).env("CNI", &programs.cni);
+    command.env("PROGRAMS", std::env::join_paths(directories)?);
     Ok(())
 }

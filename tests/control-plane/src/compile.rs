@@ -173,7 +173,7 @@ fn command(module: &Module, go: &Path, sources: &Path, binaries: &Path) -> Comma
 /// Supervised, so that a test that is ended does not leave a compiler behind.
 fn run(module: &Module, command: &Command, log: &Path, into: &Path) -> Result<()> {
     let what = format!(
-        "building {} with Go into {} (once; several minutes, 10 on a slow machine)",
+        "building {} with Go into {} (once; some minutes)",
         module.names(),
         into.display()
     );
@@ -195,7 +195,7 @@ fn run(module: &Module, command: &Command, log: &Path, into: &Path) -> Result<()
     Ok(())
 }
 
-/// Says at once what is waited for, and then every 15 s for how long.
+/// Says at once what is waited for, and then every minute for how long.
 struct Progress<'a> {
     what: &'a str,
     start: Instant,
@@ -208,7 +208,7 @@ impl<'a> Progress<'a> {
     }
 
     fn wait(&mut self) {
-        if self.said.is_none_or(|said| said.elapsed() >= Duration::from_secs(15)) {
+        if self.said.is_none_or(|said| said.elapsed() >= Duration::from_mins(1)) {
             say(&format!("{}: {} s", self.what, self.start.elapsed().as_secs()));
             self.said = Some(Instant::now());
         }

@@ -7,10 +7,11 @@
 //! * `identity`: who may call: keys, tokens, kubeconfigs.
 //! * `plane`: puts them together; `kubectl` and `crds` are what tests ask of it most.
 //! * `tools`: other programs that tests run, built as the control plane is.
-//! * `node`: what a node with Pods runs, built likewise, and `debian` what no Go module has.
+//! * `node`: what a node with Pods runs, built likewise.
 //! * `audit`: reads what the API server was asked to do.
 //!
-//! `cargo run -p control-plane` starts one by hand, says how to reach it, and stays until Ctrl-C.
+//! `cargo run -p control-plane` starts one by hand, says how to reach it, and stays until Ctrl-C; with `build` it only builds every
+//! program that tests need.
 //!
 //! ```no_run
 //! # async fn example() -> anyhow::Result<()> {
@@ -28,7 +29,6 @@ mod compile;
 mod component;
 mod configuration;
 mod crds;
-mod debian;
 mod identity;
 mod kubectl;
 mod node;
@@ -45,4 +45,4 @@ pub use kubectl::KubectlOutput;
 pub use node::NodePrograms;
 pub use plane::{ControlPlane, shared};
 pub use supervise::{Exit, Supervised};
-pub use tools::{Tool, gateway_api_crds};
+pub use tools::{Tool, build_all, gateway_api_crds};

@@ -1,4 +1,5 @@
-//! Starts a control plane by hand and stays: `cargo run -p control-plane`.
+//! Starts a control plane by hand and stays: `cargo run -p control-plane`. With the argument `build` it builds every program that
+//! tests need, and ends.
 
 use std::io::{Write, stdout};
 use std::path::Path;
@@ -10,6 +11,14 @@ use tokio::signal::unix::{SignalKind, signal};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
+    match std::env::args().nth(1).as_deref() {
+        None => stay().await,
+        Some("build") => control_plane::build_all(),
+        Some(other) => bail!("{other}: there is only `build`"),
+    }
+}
+
+async fn stay() -> Result<()> {
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let end = async {
         tokio::select! { _ = interrupt.recv() => {} _ = terminate.recv() => {} }

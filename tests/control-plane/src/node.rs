@@ -6,7 +6,6 @@ use anyhow::Result;
 
 use crate::assets::{cache, environment};
 use crate::compile::{Binary, CONTROL_PLANE, Module, build_once};
-use crate::debian::missing_programs;
 use crate::tools::STRIPPED;
 
 /// Where the programs of a node are.
@@ -16,8 +15,6 @@ pub struct NodePrograms {
     pub path: Vec<PathBuf>,
     /// The directory with the network plugins loopback, bridge and host-local.
     pub cni: PathBuf,
-    /// The root of a file system with runc or nft, where this machine does not have them.
-    pub root: Option<PathBuf>,
 }
 
 impl NodePrograms {
@@ -27,14 +24,14 @@ impl NodePrograms {
     /// When there is something to build that cannot be built.
     pub fn find() -> Result<Self> {
         let cache = cache(&environment)?;
-        let built = |module| build_once(&module, &cache, &environment);
-        Ok(Self {
-            path: vec![built(NODE)?, built(CONTAINERD)?, built(COREDNS)?],
-            cni: built(CNI)?,
-            root: missing_programs(&cache, &environment)?,
-        })
+        let built = |module| build_once(module, &cache, &environment);
+        let [kubernetes, containerd, cni, coredns] = &MODULES;
+        Ok(Self { path: vec![built(kubernetes)?, built(containerd)?, built(coredns)?], cni: built(cni)? })
     }
 }
+
+/// What a node's programs are built from.
+pub(crate) const MODULES: [Module; 4] = [NODE, CONTAINERD, CNI, COREDNS];
 
 /// Pinned together with the control plane, whose version they share.
 const NODE: Module = Module {

@@ -7,7 +7,8 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 use crate::assets::{cache, environment};
-use crate::compile::{Binary, Module, build_once, go};
+use crate::compile::{Binary, CONTROL_PLANE, Module, build_once, go};
+use crate::node;
 
 /// A program that tests run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,12 +27,12 @@ impl Tool {
     /// # Errors
     /// When it has to be built and cannot be.
     pub fn find(self) -> Result<PathBuf> {
-        let module = self.module();
-        let directory = build_once(&module, &cache(&environment)?, &environment)?;
+        let module = &self.module();
+        let directory = build_once(module, &cache(&environment)?, &environment)?;
         Ok(directory.join(module.name))
     }
 
-    fn module(self) -> Module {
+    pub(crate) const fn module(self) -> Module {
         match self {
             Self::Traefik => TRAEFIK,
             Self::Helm => HELM,
@@ -62,6 +63,17 @@ const ALERTMANAGER: Module = Module {
     linker: STRIPPED,
     binaries: &[Binary::of("github.com/prometheus/alertmanager/cmd/alertmanager", "alertmanager")],
 };
+
+/// Builds whatever is not built yet, first what most tests wait for. Blocks.
+///
+/// # Errors
+/// The first that cannot be built.
+pub fn build_all() -> Result<()> {
+    gateway_api_crds()?;
+    let cache = cache(&environment)?;
+    let modules = [&CONTROL_PLANE, &HELM, &ALERTMANAGER].into_iter().chain(&node::MODULES).chain([&TRAEFIK]);
+    modules.into_iter().try_for_each(|module| build_once(module, &cache, &environment).map(drop))
+}
 
 /// The CRDs of the Gateway API, its standard channel: the directory with one YAML file a kind. Blocks while Go downloads the module.
 ///

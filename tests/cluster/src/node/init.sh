@@ -1,8 +1,8 @@
 # PID 1 of a cluster of one node, in pid, mount and network namespaces of its own. When it ends, the kernel ends all the others.
 # Standard input is the owner's: archives of images to load, one a line, and an empty line after the last; later the line `restart`,
-# which ends everything and starts it again on what is stored, as a reboot does. Its end ends the cluster. STATE, CGROUP, PROGRAMS, CNI and LIBRARIES come from the owner.
+# which ends everything and starts it again on what is stored, as a reboot does. Its end ends the cluster. STATE, CGROUP, PROGRAMS and CNI come from the owner.
 set -e
-export PATH=$PROGRAMS:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LD_LIBRARY_PATH=$LIBRARIES
+export PATH=$PROGRAMS:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 address=10.99.0.1
 cd "$STATE"
 

@@ -6,7 +6,6 @@ pub mod dev;
 pub mod hooks;
 pub mod receive;
 pub mod server;
-pub(crate) mod terminal;
 pub mod uninstall;
 
 /// The cluster, as KUBECONFIG or the Pod says.

@@ -5,7 +5,7 @@ use std::{env, path::Path, process::ExitCode};
 use clap::{CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 
-use crate::{app, plugin};
+use crate::{app, plugin, terminal};
 
 /// What kubectl looks for on the PATH.
 const PLUGIN: &str = "kubectl-snaphook";
@@ -101,7 +101,7 @@ fn complete(shell: Shell, mut command: clap::Command, name: &str) -> anyhow::Res
     // Straight to the standard output it would panic where nobody reads on.
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut command, name, &mut script);
-    app::terminal::print(&String::from_utf8_lossy(&script))?;
+    terminal::print(&String::from_utf8_lossy(&script))?;
     Ok(ExitCode::SUCCESS)
 }
 

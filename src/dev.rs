@@ -10,6 +10,8 @@
 //! | the steps' view of all this | [`world`], and what only one kind depends on: [`around`] |
 //! | watches and the driver | [`run`] |
 //! | `kubectl get`, Events | [`console`] |
+//! | the app that a Webhook delivers to | [`receiver`] |
+//! | a terminal of one's own to try things in | [`shell`] |
 //!
 //! [`render`] does it once, and keeps nothing.
 
@@ -20,10 +22,12 @@ pub mod layout;
 pub mod manifests;
 pub mod mounts;
 pub mod objects;
+pub mod receiver;
 pub mod records;
 pub mod render;
 pub mod resources;
 pub mod run;
+pub mod shell;
 pub mod world;
 pub mod yaml;
 

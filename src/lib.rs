@@ -23,10 +23,12 @@ pub mod http;
 pub mod inbound;
 pub mod plugin;
 pub mod random;
+mod receiver;
 pub mod record;
 pub mod shutdown;
 pub mod store;
 pub mod telemetry;
+mod terminal;
 pub mod token;
 
 #[cfg(test)]

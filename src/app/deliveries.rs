@@ -19,10 +19,11 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use self::client::{AskError, Client};
 pub use self::endpoints::{Endpoints, endpoints};
-use super::{hooks::ADMIN_SOCKET, terminal};
+use super::hooks::ADMIN_SOCKET;
 use crate::{
     delivery::message::MessageId,
     http::admin_view::{AllReplayed, Dropped, Message, Page, Replayed, Sent, SentOutcome, State},
+    terminal,
 };
 
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed (also where one of several failed), 2 wrong usage.";

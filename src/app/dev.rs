@@ -1,6 +1,6 @@
 //! Start-up of `snaphook dev`.
 
-use std::{net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
+use std::{future::pending, net::SocketAddr, path::PathBuf, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use futures::FutureExt as _;
@@ -14,7 +14,9 @@ use crate::{
         console::{Console, reachable},
         layout::Layout,
         manifests::CONFIG,
+        receiver::{LocalReceiver, ReceiverAddress},
         run::{Configuration, Driver},
+        shell::{self, Shell},
         world::Directory,
     },
     http::{Admin, Config, Serve, Server, Stop},
@@ -37,6 +39,9 @@ pub struct Args {
     /// Address to serve on; port 0 chooses a free one
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
+    /// Address to receive deliveries at and print them, where a Webhook delivers to it; "none" for no receiver
+    #[arg(long, value_name = "ADDR:PORT|none", default_value = "127.0.0.1:9000")]
+    receive: ReceiverAddress,
 }
 
 /// Runs until a signal ends it.
@@ -64,8 +69,10 @@ async fn work(args: Args) -> anyhow::Result<ExitCode> {
     let address = reachable(server.public_address()?);
     let configuration = Configuration::open(&directory, format!("http://{address}"))
         .with_context(|| directory.join(CONFIG).display().to_string())?;
-    let console = Console::new(&directory, address, socket);
-    let driver = Driver::new(&directory, world, Checkers::new()?, configuration, console);
+    let shell = Shell::on_terminal().context("the terminal cannot be read")?;
+    let console = Console::new(&directory, address, socket, shell::is_in_foreground());
+    let receiver = LocalReceiver::new(args.receive.unless_served(address), store.clone());
+    let driver = Driver::new(&directory, world, Checkers::new()?, configuration, console, receiver);
     let stop = async {
         shutdown.requested().await;
         Stop::AtOnce
@@ -76,10 +83,21 @@ async fn work(args: Args) -> anyhow::Result<ExitCode> {
             result = server.run(stop) => result.map_err(anyhow::Error::from),
             () = driver.run(store.clone()) => Ok(()),
             () = store::dir::run(records, store, MAX_STALENESS) => Ok(()),
+            () = run_lines(shell) => Ok(()),
         }
     });
     delivery.beside(serve).await?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Runs what is typed. That nothing more can be is no reason to end.
+async fn run_lines(shell: Option<Shell>) {
+    if let Some(shell) = shell
+        && let Err(error) = shell.run().await
+    {
+        tracing::warn!(%error, "lines that are pasted here are not run any more");
+    }
+    pending::<()>().await;
 }
 
 /// Deliveries, which begin with the server and end after it.

@@ -4,16 +4,11 @@ use std::{fmt::Write as _, net::SocketAddr, process::ExitCode};
 
 use anyhow::Context as _;
 use axum::{
-    Router,
-    body::{Bytes, to_bytes},
-    extract::{Request, State},
+    body::Bytes,
     http::{StatusCode, request::Parts},
 };
 
-use super::terminal;
-use crate::shutdown::Shutdown;
-
-const MAX_BODY: usize = 16 * 1024 * 1024;
+use crate::{receiver, shutdown::Shutdown, terminal};
 
 /// Arguments of `snaphook receive`.
 #[derive(clap::Args, Debug)]
@@ -43,19 +38,12 @@ async fn serve(args: &Args) -> anyhow::Result<ExitCode> {
         "Receiving on http://{}; everything that arrives is printed. Ctrl-C ends.\n\n",
         listener.local_addr()?
     ));
-    let router = Router::new().fallback(receive).with_state(StatusCode::from_u16(args.status)?);
+    let show = |parts: &Parts, body: &Bytes| print(&shown(parts, body));
     tokio::select! {
-        result = axum::serve(listener, router) => result?,
+        result = receiver::serve(listener, StatusCode::from_u16(args.status)?, show) => result?,
         () = shutdown.requested() => {}
     }
     Ok(ExitCode::SUCCESS)
-}
-
-async fn receive(State(status): State<StatusCode>, request: Request) -> StatusCode {
-    let (parts, body) = request.into_parts();
-    let Ok(body) = to_bytes(body, MAX_BODY).await else { return StatusCode::PAYLOAD_TOO_LARGE };
-    print(&shown(&parts, &body));
-    status
 }
 
 /// A call as it stood on the wire, but for what cannot be shown.
@@ -75,6 +63,8 @@ fn print(text: &str) {
 
 #[cfg(test)]
 mod tests {
+    use axum::extract::Request;
+
     use super::*;
 
     #[test]

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use hyper::HeaderMap;
 use jiff::Timestamp;
 
+pub(crate) use mask::Mask;
 pub use prepare::{Destination, Prepared, prepare};
 pub use send::{Answer, Failure, Sent};
 pub use settle::{Attempt, Settled, settle};

@@ -1,28 +1,34 @@
-//! Flow 1 without a cluster: what a person sees: at first what is there and how to try it, then one line for each change.
+//! Flow 1 without a cluster: what a person sees: at first what was made and how to try it, then one line for each change, and each call
+//! that arrives at the receiver.
 
 mod app_credential;
+mod call;
+mod steps;
 mod webhook;
 mod webhook_credential;
 
 use std::{
     collections::BTreeSet,
     fmt::Write as _,
-    io::{self, Write as _},
     net::SocketAddr,
     path::{Path, PathBuf},
 };
 
+use axum::{body::Bytes, http::request::Parts};
 use kube::ResourceExt as _;
 
 use super::{
     admission::{self, Complaint},
     layout::STATE,
-    objects::key,
+    objects::{self, key},
+    receiver::ReceiverState,
     resources::{Of, Resources},
 };
 use crate::{
     controller::report::Note,
     crd::{AppCredential, Condition, Kind, Report as _, Webhook, WebhookCredential, condition::ConditionStatus},
+    store::Snapshot,
+    terminal,
 };
 
 /// How a kind shows itself.
@@ -32,7 +38,7 @@ pub trait Shown: Kind {
 
     /// Its state in a word, where nothing is refused; absent before anything was made for it.
     fn state(&self) -> Option<String>;
-    /// The lines below its name: what was made for it, and how to try it.
+    /// The lines below its name: what was made for it.
     fn details(&self, console: &Console) -> String;
     /// Whether its Secret outlives it.
     fn leaves_secret(&self) -> bool {
@@ -49,6 +55,9 @@ pub struct Console {
     url: String,
     /// The socket of administration.
     socket: Option<PathBuf>,
+    /// Whether lines that are pasted into this terminal are run.
+    runs_lines: bool,
+    receiver: ReceiverState,
     complaints: BTreeSet<Complaint>,
     ignored: BTreeSet<String>,
     trouble: Option<String>,
@@ -57,11 +66,13 @@ pub struct Console {
 impl Console {
     /// Nothing is printed yet.
     #[must_use]
-    pub fn new(directory: &Path, address: SocketAddr, socket: Option<PathBuf>) -> Self {
+    pub fn new(directory: &Path, address: SocketAddr, socket: Option<PathBuf>, runs_lines: bool) -> Self {
         Self {
             directory: directory.to_owned(),
             url: format!("http://{}", reachable(address)),
             socket,
+            runs_lines,
+            receiver: ReceiverState::Off,
             complaints: BTreeSet::new(),
             ignored: BTreeSet::new(),
             trouble: None,
@@ -74,18 +85,26 @@ impl Console {
         let webhook_credentials: Vec<WebhookCredential> = resources.of().iter().cloned().collect();
         let webhooks: Vec<Webhook> = resources.of().iter().cloned().collect();
         let mut text = format!("\nServing {} from {}\n", self.url, self.directory.display());
+        text.push_str("Each Secret below is a directory with one file a key, as a Pod would see it mounted.\n");
         text.push_str(&self.blocks(&app_credentials));
         text.push_str(&self.blocks(&webhook_credentials));
         text.push_str(&self.blocks(&webhooks));
-        if webhooks.is_empty() || !app_credentials.is_empty() {
-            text.push('\n');
-            text.push_str(&app_credential::introspection(&app_credentials, self));
-        }
+        text.push_str(&steps::steps(&app_credentials, &webhooks, self));
         if !webhooks.is_empty() {
             text.push_str(&self.administration());
         }
-        text.push_str("\nEdits of the YAML files take effect at once. Ctrl-C ends.\n\n");
+        text.push_str(&self.last_words());
         print(&text);
+    }
+
+    fn last_words(&self) -> String {
+        let receiver = match &self.receiver {
+            ReceiverState::Off => String::new(),
+            ReceiverState::Listening(address) => format!("What is delivered to {address} shows below.\n"),
+            ReceiverState::Taken(_) | ReceiverState::Failed(..) => format!("{}.\n", not_received(&self.receiver)),
+        };
+        let paste = if self.runs_lines { "here, or into another terminal" } else { "into another terminal" };
+        format!("\n{receiver}Paste the lines {paste}. Edits of the YAML files take effect at once. Ctrl-C ends.\n\n")
     }
 
     /// How to see what became of messages.
@@ -107,7 +126,8 @@ impl Console {
                 (None, None) => "Pending".into(),
             };
             // A String takes everything.
-            let _ = write!(text, "\n{}  {state}\n{}", label(resource), resource.details(self));
+            let (namespace, name) = key(resource);
+            let _ = write!(text, "\n{} {namespace}/{name}  {state}\n{}", K::KIND, resource.details(self));
         }
         text
     }
@@ -116,6 +136,28 @@ impl Console {
     fn secret<K: Kind>(&self, resource: &K) -> PathBuf {
         let name = resource.status().and_then(|status| status.secret_name().map(str::to_owned)).unwrap_or_default();
         self.directory.join(STATE).join("secrets").join(resource.namespace().unwrap_or_default()).join(name)
+    }
+
+    /// The file that declares the resource.
+    fn file<K: Kind>(&self, resource: &K) -> PathBuf {
+        self.directory.join(objects::file(resource))
+    }
+
+    /// What the receiver does. `greeted` says that the first words are over.
+    pub fn receiver(&mut self, state: &ReceiverState, greeted: bool) {
+        if self.receiver == *state {
+            return;
+        }
+        if greeted {
+            match state {
+                ReceiverState::Listening(address) => {
+                    self.event("Listening", &format!("what is delivered to {address} shows here"));
+                }
+                ReceiverState::Off => self.event("Closed", "no Webhook delivers to the receiver any more"),
+                ReceiverState::Taken(_) | ReceiverState::Failed(..) => self.event("Not received", &not_received(state)),
+            }
+        }
+        self.receiver = state.clone();
     }
 
     /// What happened to a resource.
@@ -179,7 +221,29 @@ impl Console {
 
     #[expect(clippy::unused_self, reason = "one way to print: through the console")]
     fn event(&self, what: &str, text: &str) {
-        print(&format!("{}  {what:<14}  {text}\n", jiff::Zoned::now().strftime("%H:%M:%S")));
+        print_event(what, text);
+    }
+}
+
+/// A call that arrived at the receiver, with no value of a credential in `snapshot`.
+pub fn print_call(parts: &Parts, body: &Bytes, snapshot: &Snapshot) {
+    print_event("Delivered", &call::block(parts, body, snapshot));
+}
+
+fn print_event(what: &str, text: &str) {
+    print(&format!("{}  {what:<14}  {text}\n", jiff::Zoned::now().strftime("%H:%M:%S")));
+}
+
+/// Why deliveries do not show.
+fn not_received(state: &ReceiverState) -> String {
+    match state {
+        ReceiverState::Taken(address) => {
+            format!("Another program listens on {address}: what is delivered there shows in that one, not here")
+        }
+        ReceiverState::Failed(address, error) => {
+            format!("Nothing can be received on {address} ({error}): choose another address with --receive")
+        }
+        ReceiverState::Off | ReceiverState::Listening(_) => String::new(),
     }
 }
 
@@ -212,8 +276,7 @@ fn quoted(path: &Path) -> String {
 }
 
 fn print(text: &str) {
-    let mut output = io::stdout().lock();
-    let _ = output.write_all(text.as_bytes()).and_then(|()| output.flush());
+    let _ = terminal::print(text);
 }
 
 #[cfg(test)]

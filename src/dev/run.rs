@@ -19,6 +19,7 @@ use super::{
     layout::found,
     manifests::{CONFIG, Manifests},
     objects::{self, key},
+    receiver::LocalReceiver,
     resources::{Of, Resources},
     world::Directory,
 };
@@ -51,6 +52,7 @@ pub struct Driver {
     admission: Admission,
     console: Console,
     configuration: Configuration,
+    receiver: LocalReceiver,
     watch: FileWatch,
     /// Resources that no file declares any more, and since when.
     missing: BTreeMap<Named, Instant>,
@@ -127,6 +129,7 @@ impl Driver {
         checkers: Checkers,
         configuration: Configuration,
         console: Console,
+        receiver: LocalReceiver,
     ) -> Self {
         Self {
             world,
@@ -135,6 +138,7 @@ impl Driver {
             admission: Admission::default(),
             console,
             configuration,
+            receiver,
             watch: FileWatch::directories([directory], LOOK_AGAIN),
             missing: BTreeMap::new(),
         }
@@ -167,6 +171,8 @@ impl Driver {
         self.reconcile_all::<WebhookCredential>(&mut look).await;
         // Last: whether a credential is there shows in its record.
         self.reconcile_all::<Webhook>(&mut look).await;
+        let webhooks: Vec<Webhook> = self.world.objects().iter().cloned().collect();
+        self.console.receiver(self.receiver.follow_webhooks(&webhooks).await, !first);
         self.console.trouble(look.trouble);
         self.pause(look.next, now)
     }

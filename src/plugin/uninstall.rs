@@ -91,7 +91,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<ExitCode> {
         return args.output.show(&outlook, &text(&outlook), outlook.would_hang.is_empty() && !lost);
     }
     let controller = Controller::find(&client, &args.server_namespace).await?;
-    eprint!("{}", crate::app::terminal::lines(text(&outlook).as_bytes()));
+    eprint!("{}", crate::terminal::lines(text(&outlook).as_bytes()));
     match confirm::ask(&controller.question(args.purge), args.yes)? {
         Consent::Given => {}
         Consent::Refused => return Ok(ExitCode::FAILURE),

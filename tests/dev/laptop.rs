@@ -2,8 +2,10 @@
 
 use std::{
     fs,
+    net::{Ipv4Addr, SocketAddr, TcpListener},
     path::{Path, PathBuf},
     process::Command,
+    sync::atomic::{AtomicU8, Ordering},
     time::{Duration, Instant},
 };
 
@@ -12,55 +14,52 @@ use serde_json::Value;
 use tokio::time::sleep;
 
 pub(crate) const SOON: Duration = Duration::from_secs(30);
-const READY: &str = "Ctrl-C ends";
+pub(crate) const READY: &str = "Ctrl-C ends";
 
 pub(crate) struct Laptop {
     directory: PathBuf,
+    /// What `--receive` says.
+    receive: String,
     process: Supervised,
 }
+
+/// For tests that receive nothing: they run side by side, and there is one port 9000.
+const NOTHING: &str = "none";
 
 impl Laptop {
     /// Starts on a copy of an example.
     pub(crate) async fn example(test: &str, example: &str) -> Self {
-        let directory = Self::directory(test);
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(example);
-        for entry in fs::read_dir(source).unwrap() {
-            let path = entry.unwrap().path();
-            fs::copy(&path, directory.join(path.file_name().unwrap())).unwrap();
-        }
-        Self::start(&directory, "127.0.0.1:0").await
+        Self::start(&copy_of(test, example), "127.0.0.1:0", NOTHING).await
     }
 
     /// Starts on files.
     pub(crate) async fn with(test: &str, files: &[(&str, &str)]) -> Self {
-        let directory = Self::directory(test);
+        Self::receiving(test, files, NOTHING).await
+    }
+
+    /// Starts on files, with a receiver.
+    pub(crate) async fn receiving(test: &str, files: &[(&str, &str)], receive: &str) -> Self {
+        let directory = directory(test);
         for (name, content) in files {
             fs::write(directory.join(name), content).unwrap();
         }
-        Self::start(&directory, "127.0.0.1:0").await
+        Self::start(&directory, "127.0.0.1:0", receive).await
     }
 
-    fn directory(test: &str) -> PathBuf {
-        let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("dev").join(test);
-        let _ = fs::remove_dir_all(&directory);
-        fs::create_dir_all(&directory).unwrap();
-        directory
-    }
-
-    async fn start(directory: &Path, listen: &str) -> Self {
-        let process = launch(directory, listen);
+    async fn start(directory: &Path, listen: &str, receive: &str) -> Self {
+        let process = launch(directory, listen, receive);
         process.logged(READY, SOON).await.unwrap();
-        Self { directory: directory.to_owned(), process }
+        Self { directory: directory.to_owned(), receive: receive.to_owned(), process }
     }
 
     /// Ends it as Ctrl-C would, and starts it again on the same address.
     pub(crate) async fn restart(self, meanwhile: impl FnOnce(&Path)) -> Self {
         let address = self.url().trim_start_matches("http://").to_owned();
-        let (exit, directory) = (self.process.stop().await.unwrap(), self.directory);
+        let (exit, directory, receive) = (self.process.stop().await.unwrap(), self.directory, self.receive);
         assert!(exit.success(), "{exit}");
         meanwhile(&directory);
         let _ = fs::remove_file(log(&directory));
-        Self::start(&directory, &address).await
+        Self::start(&directory, &address, &receive).await
     }
 
     /// Kills it without a warning, and starts it again on the same address.
@@ -68,16 +67,16 @@ impl Laptop {
         let address = self.url().trim_start_matches("http://").to_owned();
         self.process.signal("KILL").unwrap();
         self.process.wait(SOON).await.unwrap();
-        let directory = self.directory;
+        let (directory, receive) = (self.directory, self.receive);
         let _ = fs::remove_file(log(&directory));
-        Self::start(&directory, &address).await
+        Self::start(&directory, &address, &receive).await
     }
 
     /// A second one on the same directory.
     pub(crate) async fn second(&self) -> (Exit, String) {
         let log = self.directory.with_extension("second.log");
         let _ = fs::remove_file(&log);
-        let process = Supervised::spawn(&command(&self.directory, "127.0.0.1:0"), &log).unwrap();
+        let process = Supervised::spawn(&command(&self.directory, "127.0.0.1:0", NOTHING), &log).unwrap();
         (process.wait(SOON).await.unwrap(), process.log())
     }
 
@@ -107,10 +106,8 @@ impl Laptop {
         }
     }
 
-    /// Saves a file as an editor does.
     pub(crate) fn save(&self, file: &str, content: &str) {
-        fs::write(self.directory.join("new.tmp"), content).unwrap();
-        fs::rename(self.directory.join("new.tmp"), self.directory.join(file)).unwrap();
+        save(&self.directory.join(file), content);
     }
 
     pub(crate) fn read(&self, file: &str) -> String {
@@ -126,12 +123,9 @@ impl Laptop {
         output.split_whitespace().find(|word| word.starts_with("http://")).unwrap().to_owned()
     }
 
-    /// The printed commands below the line that begins with `heading`, as a person would copy them.
-    pub(crate) fn commands(&self, heading: &str) -> String {
-        let output = self.output();
-        let block = output.lines().skip_while(|line| !line.starts_with(heading)).skip(1);
-        let block = block.take_while(|line| !line.is_empty()).filter(|line| line.starts_with("    "));
-        block.flat_map(|line| [line, "\n"]).collect()
+    /// The printed lines of the step whose title has `words`, as a person would copy them.
+    pub(crate) fn step(&self, words: &str) -> String {
+        step(&self.output(), words)
     }
 
     pub(crate) fn secret(&self, consumer: &str) -> String {
@@ -172,6 +166,51 @@ impl Laptop {
     }
 }
 
+/// Saves a file as an editor does.
+pub(crate) fn save(file: &Path, content: &str) {
+    let temporary = file.with_extension("tmp");
+    fs::write(&temporary, content).unwrap();
+    fs::rename(&temporary, file).unwrap();
+}
+
+/// The lines of a step in what was printed.
+pub(crate) fn step(output: &str, words: &str) -> String {
+    let is_title = |line: &str| line.starts_with(|first: char| first.is_ascii_digit()) && line.contains(words);
+    let block = output.lines().skip_while(|line| !is_title(line)).skip(1);
+    let block = block.take_while(|line| !line.is_empty()).filter(|line| line.starts_with("    "));
+    let lines: String = block.flat_map(|line| [line, "\n"]).collect();
+    assert!(!lines.is_empty(), "no lines of a step with {words:?} in:\n{output}");
+    lines
+}
+
+/// An empty directory of a test's own.
+pub(crate) fn directory(test: &str) -> PathBuf {
+    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("dev").join(test);
+    let _ = fs::remove_dir_all(&directory);
+    fs::create_dir_all(&directory).unwrap();
+    directory
+}
+
+/// A directory of a test's own with the files of an example.
+pub(crate) fn copy_of(test: &str, example: &str) -> PathBuf {
+    let directory = directory(test);
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(example);
+    for entry in fs::read_dir(source).unwrap() {
+        let path = entry.unwrap().path();
+        fs::copy(&path, directory.join(path.file_name().unwrap())).unwrap();
+    }
+    directory
+}
+
+/// A loopback address that nobody else takes: where the operating system has many, each test has an IP address of its own.
+pub(crate) fn free_address() -> SocketAddr {
+    static COUNT: AtomicU8 = AtomicU8::new(0);
+    let [.., high, low] = std::process::id().to_be_bytes();
+    let own = Ipv4Addr::new(127, 64 + COUNT.fetch_add(1, Ordering::Relaxed), high, low);
+    let listener = TcpListener::bind((own, 0)).or_else(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)));
+    listener.unwrap().local_addr().unwrap()
+}
+
 /// An access token out of a token response.
 pub(crate) fn access_token(response: &Value) -> String {
     response["access_token"].as_str().unwrap_or_else(|| panic!("no token: {response}")).to_owned()
@@ -197,14 +236,14 @@ fn log(directory: &Path) -> PathBuf {
     directory.with_extension("log")
 }
 
-fn launch(directory: &Path, listen: &str) -> Supervised {
+fn launch(directory: &Path, listen: &str, receive: &str) -> Supervised {
     let log = log(directory);
     let _ = fs::remove_file(&log);
-    Supervised::spawn(&command(directory, listen), log).unwrap()
+    Supervised::spawn(&command(directory, listen, receive), log).unwrap()
 }
 
-fn command(directory: &Path, listen: &str) -> Command {
+pub(crate) fn command(directory: &Path, listen: &str, receive: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_snaphook"));
-    command.arg("dev").arg(directory).args(["--listen", listen]);
+    command.arg("dev").arg(directory).args(["--listen", listen, "--receive", receive]);
     command
 }

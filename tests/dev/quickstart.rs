@@ -7,7 +7,7 @@ use crate::laptop::{Laptop, access_token, shell};
 #[tokio::test]
 async fn the_printed_lines_can_be_pasted() {
     let laptop = Laptop::example("pasted", "quickstart").await;
-    let script = laptop.commands("demo/billing") + &laptop.commands("Check a token");
+    let script = laptop.step("access token") + &laptop.step("checked");
     let output = shell(&script);
     let (token, answer) = output.split_once('\n').unwrap();
     assert_eq!(token.split('.').count(), 3, "{token}");
@@ -25,9 +25,12 @@ async fn each_credential_is_listed_with_its_client_id_and_its_secret_is_not_show
     let output = laptop.output();
     for name in ["billing", "gateway"] {
         let secret = laptop.state(&format!("secrets/demo/{name}-credential"));
-        let block = output.split("\n\n").find(|block| block.starts_with(&format!("demo/{name}  Active"))).unwrap();
+        let block = output
+            .split("\n\n")
+            .find(|block| block.starts_with(&format!("AppCredential demo/{name}  Active")))
+            .unwrap();
         assert!(block.contains(&format!("client id  demo.{name}\n")), "{block}");
-        assert!(block.contains(&format!("Secret     {}\n", secret.canonicalize().unwrap().display())), "{block}");
+        assert!(block.ends_with(&format!("Secret     {}", secret.canonicalize().unwrap().display())), "{block}");
         assert!(!output.contains(&laptop.secret(&format!("demo/{name}-credential"))));
     }
     assert!(!output.contains("Refused") && !output.contains("WARN"), "{output}");
@@ -43,7 +46,7 @@ spec:
   secretTemplate: {name: oauth, keys: {clientId: CLIENT_ID, clientSecret: CLIENT_SECRET}}
 ";
     let laptop = Laptop::with("it's a path", &[("shop.yml", yaml)]).await;
-    let output = shell(&(laptop.commands("default/shop") + &laptop.commands("Check a token")));
+    let output = shell(&(laptop.step("access token") + &laptop.step("checked")));
     assert!(output.contains(r#""active":true"#), "{output}");
     assert!(laptop.state("secrets/default/oauth/CLIENT_SECRET").exists());
 }

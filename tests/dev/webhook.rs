@@ -1,15 +1,10 @@
 //! A webhook on a laptop: the printed lines are pasted, and what is posted arrives.
 
-use std::{
-    fs,
-    net::{SocketAddr, TcpListener},
-    path::Path,
-    process::Command,
-};
+use std::{fs, net::SocketAddr, path::Path, process::Command};
 
 use control_plane::Supervised;
 
-use crate::laptop::{Laptop, SOON, shell};
+use crate::laptop::{Laptop, SOON, free_address, shell};
 
 const ALERTS: &str = include_str!("../../examples/quickstart/alerts.yaml");
 const PAGER: &str = include_str!("../../examples/quickstart/pager.yaml");
@@ -21,14 +16,14 @@ async fn what_the_printed_line_posts_arrives_with_its_credential() {
     let receiving = receive("posted", receiver).await;
     let laptop = start("posted", receiver).await;
     let output = laptop.output();
-    assert!(output.contains(&format!("cargo run -- receive --listen {receiver}")), "{output}");
+    assert!(output.contains(&format!("cargo run -- receive --listen 127.0.0.1:{}", receiver.port())), "{output}");
     assert!(!output.contains(&laptop.key("demo/alerts-webhook", "signing-secret")), "{output}");
     post(&laptop);
     receiving.logged("POST /alerts", SOON).await.unwrap();
     receiving.logged("  clientid: bGlua2Vwb25h\n", SOON).await.unwrap();
     receiving.logged("\"alert\":\"disk full\"", SOON).await.unwrap();
     // Another secret than that of the Webhook.
-    let forged = laptop.commands("Webhook demo/alerts").replace("-hmac \"$(cat", "-hmac \"x$(cat");
+    let forged = laptop.step("Webhook demo/alerts").replace("-hmac \"$(cat", "-hmac \"x$(cat");
     assert!(shell(&forged).contains("401"));
     laptop.remove("alerts.yaml");
     laptop.says(&["Deleted", "Webhook demo/alerts"]).await;
@@ -62,7 +57,7 @@ async fn start(test: &str, receiver: SocketAddr) -> Laptop {
 
 /// Pastes the printed lines.
 fn post(laptop: &Laptop) {
-    let answer = shell(&laptop.commands("Webhook demo/alerts"));
+    let answer = shell(&laptop.step("Webhook demo/alerts"));
     assert!(answer.starts_with("{\"id\":\"msg_") && answer.ends_with("} 200\n"), "{answer}");
 }
 
@@ -75,8 +70,4 @@ async fn receive(test: &str, address: SocketAddr) -> Supervised {
     let receiving = Supervised::spawn(&command, log).unwrap();
     receiving.logged("Receiving", SOON).await.unwrap();
     receiving
-}
-
-fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }

@@ -14,7 +14,7 @@ use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 
-use crate::{app::terminal, http::admin_view::Problem};
+use crate::{http::admin_view::Problem, terminal};
 
 /// A server, by its socket.
 pub(super) struct Client {

@@ -6,8 +6,8 @@ use jiff::Timestamp;
 
 use super::{EXIT_CODES, Output, Server, client::Client, print, table::span, wait};
 use crate::{
-    app::terminal,
     http::admin_view::{self, Figures},
+    terminal,
 };
 
 /// Arguments of `snaphook endpoints`.

@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use jiff::Timestamp;
 
 use crate::{
-    app::terminal,
     http::admin_view::{Attempt, Body, Content, Message, State},
+    terminal,
 };
 
 /// A terminal that is not very wide.

@@ -11,7 +11,7 @@ const SHORTEST: usize = 8;
 
 /// What must not be kept of an answer.
 #[derive(Default)]
-pub(super) struct Mask(Vec<Zeroizing<Vec<u8>>>);
+pub(crate) struct Mask(Vec<Zeroizing<Vec<u8>>>);
 
 impl fmt::Debug for Mask {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -22,7 +22,7 @@ impl fmt::Debug for Mask {
 impl Mask {
     /// A credential, however short: as a whole, each longer word of it (a receiver may know `Bearer` apart from the token), and
     /// what these are the Base64 of.
-    pub(super) fn credential(&mut self, value: &str) {
+    pub(crate) fn credential(&mut self, value: &str) {
         self.hide(value.as_bytes());
         let words = value.split_ascii_whitespace().filter(|word| word.len() >= SHORTEST);
         words.clone().for_each(|word| self.hide(word.as_bytes()));
@@ -51,7 +51,7 @@ impl Mask {
     }
 
     /// The text with every secret hidden, however it is escaped. `cut` says that the text goes on: a secret may begin at its end.
-    pub(super) fn apply(&self, text: &[u8], cut: bool) -> Vec<u8> {
+    pub(crate) fn apply(&self, text: &[u8], cut: bool) -> Vec<u8> {
         let (mut rest, mut shown) = (text, Vec::with_capacity(text.len()));
         while let Some((&first, after)) = rest.split_first() {
             if let Some(length) = self.0.iter().find_map(|secret| found(rest, secret, cut)) {

@@ -1,16 +1,17 @@
-//! Flow 1 without a cluster: a `Webhook` as a person sees it, with the command that posts to it. Secrets are read from their files.
+//! Flow 1 without a cluster: a `Webhook` as a person sees it, with the lines that post to it. Secrets are read from their files.
 
 use std::fmt::Write as _;
 
-use url::{Host, Url};
-
-use super::{Console, Shown, quoted};
+use super::{Console, Shown, label, quoted, steps::Step};
 use crate::{
     crd::{DeletionPolicy, Webhook, webhook::VerificationType},
+    dev::receiver::{ReceiverState, delivers_to, loopback_target},
     record::endpoint::HandlerType,
 };
 
 const SAMPLE: &str = r#"{"status":"firing","alert":"disk full"}"#;
+/// Posts `$body`. One write shows the answer, so that nothing else can get into its line.
+const CURL: &str = r#"curl -sS -w ' %{http_code}\n' -H 'content-type: application/json' -d "$body""#;
 /// Where `snaphook receive` listens by default.
 const RECEIVER_PORT: u16 = 9000;
 
@@ -28,8 +29,8 @@ impl Shown for Webhook {
         let (delivery, auth) = (status.delivery.unwrap_or_default(), status.auth.unwrap_or_default());
         let mut text = format!("  URL        {url}\n  delivery   {delivery}\n  auth       {auth}\n");
         let _ = writeln!(text, "  Secret     {}", secret.display()); // a String takes everything
-        text.push_str(&receiver(self));
-        text.push_str(&post(self, &url, &quoted(&secret)));
+        text.push_str(&receiver(self, console));
+        text.push_str(&signature(self));
         text
     }
 
@@ -38,41 +39,60 @@ impl Shown for Webhook {
     }
 }
 
-/// How to see messages arrive, where they go to this machine.
-fn receiver(resource: &Webhook) -> String {
-    let url = resource.spec.delivery.url.as_deref().and_then(|url| Url::parse(url).ok());
-    let Some(port) = url.filter(is_loopback).and_then(|url| url.port_or_known_default()) else { return String::new() };
+/// How to see messages arrive that go to this machine, but not to the receiver here.
+fn receiver(resource: &Webhook, console: &Console) -> String {
+    let port = loopback_target(resource).and_then(|url| url.port_or_known_default());
+    let Some(port) = port.filter(|_| !is_received(resource, console)) else { return String::new() };
     let listen = if port == RECEIVER_PORT { String::new() } else { format!(" --listen 127.0.0.1:{port}") };
     format!("  receiver   cargo run -- receive{listen}    (in another terminal: prints what arrives)\n")
 }
 
-fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        Some(Host::Domain(name)) => name == "localhost",
-        None => false,
+fn is_received(resource: &Webhook, console: &Console) -> bool {
+    match console.receiver {
+        // The program that listens there needs no second one.
+        ReceiverState::Listening(address) | ReceiverState::Taken(address) => delivers_to(resource, address),
+        ReceiverState::Off | ReceiverState::Failed(..) => false,
     }
 }
 
-/// A line to paste for those who sign as GitHub does or not at all; others sign with tools of their own.
-fn post(resource: &Webhook, url: &str, secret: &str) -> String {
-    let handler = resource.spec.handler.as_ref().map_or(HandlerType::Raw, |handler| handler.type_);
-    let type_ = resource.spec.verification.type_;
-    if !matches!(handler, HandlerType::Raw | HandlerType::Json) {
-        return format!("  post       {handler:?}, verified as {type_:?}\n");
+/// How others than GitHub sign, with tools of their own.
+fn signature(resource: &Webhook) -> String {
+    if can_be_posted(resource) {
+        return String::new();
     }
+    format!("  post       {:?}, verified as {:?}\n", handler(resource), resource.spec.verification.type_)
+}
+
+fn handler(resource: &Webhook) -> HandlerType {
+    resource.spec.handler.as_ref().map_or(HandlerType::Raw, |handler| handler.type_)
+}
+
+/// Whether curl and openssl can: those sign as GitHub does, or not at all.
+fn can_be_posted(resource: &Webhook) -> bool {
+    matches!(handler(resource), HandlerType::Raw | HandlerType::Json)
+        && matches!(resource.spec.verification.type_, VerificationType::GitHub | VerificationType::None)
+}
+
+/// Lines that post a sample; absent where others sign, with tools of their own.
+pub(super) fn post_step(resource: &Webhook, console: &Console) -> Option<Step> {
+    let url = resource.status.as_ref()?.url.as_ref().filter(|_| can_be_posted(resource))?;
+    let secret = quoted(&console.secret(resource));
     let keys = resource.spec.secret_template.as_ref().and_then(|template| template.keys.clone()).unwrap_or_default();
-    let (url_key, signing) = (keys.url, keys.signing_secret);
-    let url_key = url_key.map_or("url".into(), |key| key.0);
-    let signing = signing.map_or("signing-secret".into(), |key| key.0);
-    let curl = format!("curl -sS -w ' %{{http_code}}\\n' -H 'content-type: application/json' --data-raw '{SAMPLE}'");
-    match type_ {
-        VerificationType::GitHub => format!(
-            "  post\n    secret={secret}\n    signature=$(printf %s '{SAMPLE}' | openssl dgst -sha256 -hmac \"$(cat \"$secret/{signing}\")\" | sed 's/.* //')\n    {curl} \\\n      -H \"x-hub-signature-256: sha256=$signature\" {url}\n"
+    let signing = keys.signing_secret.map_or("signing-secret".into(), |key| key.0);
+    let (how, lines) = match resource.spec.verification.type_ {
+        VerificationType::GitHub => (
+            ", signed as GitHub signs",
+            format!(
+                "secret={secret}\nbody='{SAMPLE}'\nsignature=$(printf %s \"$body\" | openssl dgst -sha256 -hmac \"$(cat \"$secret/{signing}\")\" | sed 's/.* //')\n{CURL} \\\n  -H \"x-hub-signature-256: sha256=$signature\" {url}\n"
+            ),
         ),
         // The URL is the secret.
-        VerificationType::None => format!("  post\n    secret={secret}\n    {curl} \"$(cat \"$secret/{url_key}\")\"\n"),
-        _ => format!("  post       verified as {type_:?}\n"),
-    }
+        _ => ("", format!("body='{SAMPLE}'\n{CURL} {url}\n")),
+    };
+    let seen = if is_received(resource, console) { delivery_shows(console) } else { "" };
+    Some(Step { title: format!("Post to {}{how}.{seen}", label(resource)), lines, after: String::new() })
+}
+
+fn delivery_shows(console: &Console) -> &'static str {
+    if matches!(console.receiver, ReceiverState::Listening(_)) { " Its delivery shows below." } else { "" }
 }

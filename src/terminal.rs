@@ -1,4 +1,4 @@
-//! Flow 3, its end on a screen: text that came from outside cannot steer the terminal that shows it.
+//! Flow 3, where it ends on a screen: text that came from outside cannot steer the terminal that shows it.
 
 use std::{
     fmt::Write as _,

@@ -238,7 +238,7 @@ fn identity(node: &Node<'_>, item: &Value) -> Option<String> {
         "set" => Some(item.to_string()),
         "map" => {
             let keys = list(node.schema, "x-kubernetes-list-map-keys").filter_map(Value::as_str);
-            Some(Value::from_iter(keys.map(|key| item.get(key).cloned().unwrap_or_default())).to_string())
+            Some(keys.map(|key| item.get(key).cloned().unwrap_or_default()).collect::<Value>().to_string())
         }
         _ => None,
     }

@@ -172,11 +172,7 @@ fn command(module: &Module, go: &Path, sources: &Path, binaries: &Path) -> Comma
 
 /// Supervised, so that a test that is ended does not leave a compiler behind.
 fn run(module: &Module, command: &Command, log: &Path, into: &Path) -> Result<()> {
-    let what = format!(
-        "building {} with Go into {} (once; some minutes)",
-        module.names(),
-        into.display()
-    );
+    let what = format!("building {} with Go into {} (once; some minutes)", module.names(), into.display());
     let mut progress = Progress::new(&what);
     let build = Supervised::spawn(command, log)?;
     let exit = loop {

@@ -1,7 +1,7 @@
 //! What a post is answered when it is too much, comes at the wrong time, or cannot be stored.
 
 use std::{
-    sync::atomic::{AtomicBool, Ordering::SeqCst},
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
     thread,
     time::{Duration, Instant},
 };
@@ -179,15 +179,14 @@ fn a_server_that_ends_refuses_or_keeps_what_it_takes() {
     hooks.stop();
     hooks.start_again(&["--shutdown-delay", "500ms"]);
     hooks.endpoint(&endpoint("raw", &receiver.url("/")));
-    let (address, ended) = (hooks.server().public, AtomicBool::new(false));
+    let (address, ended, count) = (hooks.server().public, AtomicBool::new(false), AtomicUsize::new(0));
     let stored: Vec<String> = thread::scope(|scope| {
-        let senders: Vec<_> = (0..4).map(|_| scope.spawn(|| until_refused(address, &ended))).collect();
-        thread::sleep(Duration::from_millis(200));
+        let senders: Vec<_> = (0..4).map(|_| scope.spawn(|| until_refused(address, &ended, &count))).collect();
+        hooks.server().wait_until("posts come in", || count.load(SeqCst) > 10);
         hooks.stop();
         ended.store(true, SeqCst);
         senders.into_iter().flat_map(|sender| sender.join().unwrap()).collect()
     });
-    assert!(stored.len() > 10, "{stored:?}");
     hooks.start_again(&[]);
     let delivered = || -> Vec<String> {
         let received = receiver.received();
@@ -200,12 +199,15 @@ fn a_server_that_ends_refuses_or_keeps_what_it_takes() {
 }
 
 /// Posts one after the other, each on a connection of its own, until nobody listens; the ids of what was stored.
-fn until_refused(address: std::net::SocketAddr, ended: &AtomicBool) -> Vec<String> {
+fn until_refused(address: std::net::SocketAddr, ended: &AtomicBool, count: &AtomicUsize) -> Vec<String> {
     let mut stored = Vec::new();
     while !ended.load(SeqCst) {
         let Some(answer) = attempt(address, &post("raw")) else { continue };
         match answer.status {
-            200 => stored.push(answer.json()["id"].as_str().unwrap().to_owned()),
+            200 => {
+                stored.push(answer.json()["id"].as_str().unwrap().to_owned());
+                count.fetch_add(1, SeqCst);
+            }
             _ => assert_later(&answer, 503),
         }
     }

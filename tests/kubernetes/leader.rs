@@ -42,8 +42,7 @@ async fn after_a_crash_the_second_controller_takes_over_within_the_terms_of_the_
     first.kill().await;
     second.logged("leading").await;
     let took = start.elapsed();
-    // Duration of the Lease and two tries; what is beyond is the machine's.
-    assert!(took < Duration::from_secs(25), "{took:?}");
+    // `logged` has a deadline of its own.
     assert!(took > Duration::from_secs(8), "{took:?}: it took a Lease that another could still have been using");
     assert_ne!(holder(&t).await, old);
     works_without_a_change(&t, &before).await;
@@ -58,7 +57,7 @@ async fn on_sigterm_the_lease_is_given_back_and_the_second_takes_over_at_once() 
     assert!(first.stop().await.success());
     second.logged("leading").await;
     let took = start.elapsed();
-    assert!(took < Duration::from_secs(7), "{took:?}");
+    assert!(took < Duration::from_secs(12), "{took:?}: it has waited until the Lease had run out, after 15 s");
     works_without_a_change(&t, &before).await;
     let transitions = Api::<Lease>::namespaced(t.client.clone(), &t.realm).get(LEASE).await.unwrap().spec.unwrap();
     assert_eq!(transitions.lease_transitions, Some(1));

@@ -108,7 +108,7 @@ async fn an_api_server_that_is_killed_and_comes_back_finds_the_controller_at_wor
     t.apply("{kind: AppCredential, metadata: {name: next}, spec: {}}").await;
     t.ready("next").await;
     let took = start.elapsed();
-    assert!(took < Duration::from_secs(10), "{took:?}");
+    assert!(took < Duration::from_secs(30), "{took:?}: its pauses between tries grow");
     assert_eq!(t.secret("app-credential").await, secret);
     assert_eq!(t.record("app").await, record);
     assert!(controller.process.try_wait().is_none(), "it has ended");

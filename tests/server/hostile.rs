@@ -65,7 +65,8 @@ fn ten_thousand_parameters_are_refused_at_once() {
     let started = Instant::now();
     let response = server.send(&with_body(body));
     assert_eq!((response.status, response.error().as_str()), (400, "invalid_request"));
-    assert!(started.elapsed() < Duration::from_secs(2));
+    // Without a bound on their number it would take minutes.
+    assert!(started.elapsed() < Duration::from_secs(10));
 }
 
 #[test]

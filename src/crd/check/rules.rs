@@ -61,7 +61,9 @@ impl Rules {
         if value.is_null() {
             return;
         }
-        problems.extend(self.broken(value, old).map(|rule| rule.problem(place)));
+        if !self.own.is_empty() {
+            problems.extend(self.broken(value, old).map(|rule| rule.problem(place)));
+        }
         match value {
             Value::Object(fields) => {
                 for (name, value) in fields {
@@ -84,9 +86,7 @@ impl Rules {
 
     fn broken(&self, value: &Value, old: Option<&Value>) -> impl Iterator<Item = &Rule> {
         let mut context = Context::default();
-        if !self.own.is_empty() {
-            context.add_variable_from_value("self", to_cel(value));
-        }
+        context.add_variable_from_value("self", to_cel(value));
         if let Some(old) = old {
             context.add_variable_from_value("oldSelf", to_cel(old));
         }

@@ -83,7 +83,7 @@ fn read(schema: &Value, patterns: &mut HashMap<String, Regex>) -> Result<(), Str
 }
 
 /// The schemas inside a schema.
-pub(super) fn children(schema: &Value) -> impl Iterator<Item = &Value> {
+fn children(schema: &Value) -> impl Iterator<Item = &Value> {
     let properties = schema.get("properties").and_then(Value::as_object).into_iter().flat_map(Map::values);
     properties.chain(["items", "additionalProperties"].into_iter().filter_map(|nested| schema.get(nested)))
 }

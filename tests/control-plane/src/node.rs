@@ -24,14 +24,10 @@ impl NodePrograms {
     /// When there is something to build that cannot be built.
     pub fn find() -> Result<Self> {
         let cache = cache(&environment)?;
-        let built = |module| build_once(module, &cache, &environment);
-        let [kubernetes, containerd, cni, coredns] = &MODULES;
-        Ok(Self { path: vec![built(kubernetes)?, built(containerd)?, built(coredns)?], cni: built(cni)? })
+        let built = |module| build_once(&module, &cache, &environment);
+        Ok(Self { path: vec![built(NODE)?, built(CONTAINERD)?, built(COREDNS)?], cni: built(CNI)? })
     }
 }
-
-/// What a node's programs are built from.
-pub(crate) const MODULES: [Module; 4] = [NODE, CONTAINERD, CNI, COREDNS];
 
 /// Pinned together with the control plane, whose version they share.
 const NODE: Module = Module {

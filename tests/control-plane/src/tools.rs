@@ -6,9 +6,9 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use crate::assets::{cache, environment};
-use crate::compile::{Binary, CONTROL_PLANE, Module, build_once, go};
-use crate::node;
+use crate::assets::{Assets, cache, environment};
+use crate::compile::{Binary, Module, build_once, go};
+use crate::node::NodePrograms;
 
 /// A program that tests run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,12 +27,12 @@ impl Tool {
     /// # Errors
     /// When it has to be built and cannot be.
     pub fn find(self) -> Result<PathBuf> {
-        let module = &self.module();
-        let directory = build_once(module, &cache(&environment)?, &environment)?;
+        let module = self.module();
+        let directory = build_once(&module, &cache(&environment)?, &environment)?;
         Ok(directory.join(module.name))
     }
 
-    pub(crate) const fn module(self) -> Module {
+    fn module(self) -> Module {
         match self {
             Self::Traefik => TRAEFIK,
             Self::Helm => HELM,
@@ -70,9 +70,10 @@ const ALERTMANAGER: Module = Module {
 /// The first that cannot be built.
 pub fn build_all() -> Result<()> {
     gateway_api_crds()?;
-    let cache = cache(&environment)?;
-    let modules = [&CONTROL_PLANE, &HELM, &ALERTMANAGER].into_iter().chain(&node::MODULES).chain([&TRAEFIK]);
-    modules.into_iter().try_for_each(|module| build_once(module, &cache, &environment).map(drop))
+    Assets::find()?;
+    [Tool::Helm, Tool::Alertmanager].into_iter().try_for_each(|tool| tool.find().map(drop))?;
+    NodePrograms::find()?;
+    Tool::Traefik.find().map(drop)
 }
 
 /// The CRDs of the Gateway API, its standard channel: the directory with one YAML file a kind. Blocks while Go downloads the module.

@@ -44,8 +44,8 @@ impl Audit {
     /// The API server writes an event before it ends its answer, so a request whose whole answer a test has seen is here.
     ///
     /// # Caveats
-    /// The event of a large answer may be a moment late: its first bytes leave before its last are made. See
-    /// [`Self::wait_for`].
+    /// The event of a large answer may be a moment late: its first bytes leave before its last are made. So may that of a write whose
+    /// effect was seen by another request. See [`Self::wait_for`].
     pub fn since(&self, mark: Mark) -> Result<Vec<AuditEvent>> {
         let mut text = String::new();
         if let Some(mut file) = self.open()? {

@@ -15,7 +15,7 @@ use snaphook::{
     record::{ClientRecord, SecretHash, bundle::index_of},
 };
 
-use super::{Controller, Plane, quiet, shared_controller, until_some};
+use super::{Controller, Plane, SOON, quiet, shared_controller, until_some};
 
 /// A namespace with a controller that looks after it.
 pub(crate) struct Tenant<'a> {
@@ -192,7 +192,16 @@ impl<'a> Tenant<'a> {
 
     /// What controllers wrote about this namespace since `mark`: in it, and its records. Leases and signing keys are not counted.
     pub(crate) fn writes_since(&self, mark: Mark) -> Vec<AuditEvent> {
-        let events = self.plane.audit().since(mark).unwrap();
+        self.writes(self.plane.audit().since(mark).unwrap())
+    }
+
+    /// As [`Self::writes_since`], once there are `count` of them: others see what a write did before the audit log has it.
+    pub(crate) async fn writes_once(&self, mark: Mark, count: usize) -> Vec<AuditEvent> {
+        let enough = |events: &[AuditEvent]| self.writes(events.to_vec()).len() >= count;
+        self.writes(self.plane.audit().wait_for(mark, SOON, enough).await.unwrap())
+    }
+
+    fn writes(&self, events: Vec<AuditEvent>) -> Vec<AuditEvent> {
         let sentinel = |event: &AuditEvent| event.uri.contains("sentinel") || event.name.contains("sentinel");
         events.into_iter().filter(|event| event.is_write() && self.concerns(event) && !sentinel(event)).collect()
     }

@@ -74,13 +74,17 @@ struct Completion {
     shell: Shell,
 }
 
-/// Parses the arguments and runs the job that they name.
-///
-/// # Errors
-/// Whatever ended the job, to be printed by `main`.
-pub fn main() -> anyhow::Result<ExitCode> {
+/// Parses the arguments and runs the job that they name. Prints what ended it.
+#[must_use]
+pub fn main() -> ExitCode {
     let called = env::args_os().next().unwrap_or_default();
-    if Path::new(&called).file_stem().is_some_and(|name| name == PLUGIN) { plugin_main() } else { own_main() }
+    let is_plugin = Path::new(&called).file_stem().is_some_and(|name| name == PLUGIN);
+    let result = if is_plugin { plugin_main() } else { own_main() };
+    result.unwrap_or_else(|error| {
+        // Whatever a file or a server says is in it.
+        eprintln!("Error: {}", terminal::lines(format!("{error:?}").as_bytes()));
+        ExitCode::FAILURE
+    })
 }
 
 fn plugin_main() -> anyhow::Result<ExitCode> {

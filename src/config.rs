@@ -279,6 +279,10 @@ fn check_url(place: &str, text: &str) -> Result<(), ConfigError> {
     if url.query().is_some() || url.fragment().is_some() {
         return invalid(place, "must have no query and no fragment (RFC 8414, section 2)");
     }
+    let is_name = |host: &str| host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_[]:".contains(&byte));
+    if !url.host_str().is_some_and(is_name) {
+        return invalid(place, "must have a host of letters, digits, hyphens and dots, or an IP address");
+    }
     if !url.username().is_empty() || url.password().is_some() {
         return invalid(place, "must not hold a user name or password");
     }
@@ -321,6 +325,8 @@ mod tests {
             ("realm: {issuer: 'ftp://x'}", "realm.issuer"),
             ("realm: {issuer: 'https://x/?a=b'}", "realm.issuer"),
             ("realm: {issuer: 'https://u:p@x/'}", "realm.issuer"),
+            ("realm: {issuer: 'https://x;id;'}", "letters, digits"),
+            ("realm: {issuer: 'https://x', hooksUrl: 'https://$(id)'}", "realm.hooksUrl"),
             ("realm: {issuer: 'https://x', internalUrl: 'nonsense'}", "realm.internalUrl"),
             ("realm: {issuer: 'https://x', namespace: 'Not Good'}", "realm.namespace"),
             ("realm: {issuer: 'https://x', hooksUrl: 'https://x/y'}", "realm.hooksUrl"),

@@ -21,7 +21,7 @@ mod state;
 mod tls;
 mod token;
 
-use std::{io, net::SocketAddr, num::NonZeroU32, sync::Arc, time::Duration};
+use std::{future::pending, io, net::SocketAddr, num::NonZeroU32, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -29,8 +29,9 @@ use axum::{
 };
 use ipnet::IpNet;
 use jiff::Timestamp;
-use tokio::{sync::watch, task::JoinSet, time::sleep};
+use tokio::{net::TcpListener, sync::watch, task::JoinSet, time::sleep};
 
+pub(crate) use self::body::{BodyError, read as read_body};
 pub use self::{
     admin::{Admin, AdminSocket, Messages, SocketError, view as admin_view},
     probes::{Probed, Probes},
@@ -49,6 +50,12 @@ use crate::{
     store::Store,
     telemetry::metrics::hooks::Hooks as HookMetrics,
 };
+
+/// Serves something of another program's than the server's, with the same care for connections, for as long as it is polled.
+pub(crate) async fn serve_router(listener: TcpListener, router: Router, max_connections: usize) {
+    let service = Service { router, tls: None, with_peer: false };
+    Listener::new(listener, max_connections).serve(service, pending(), Duration::ZERO).await;
+}
 
 /// What to serve.
 #[derive(Clone)]

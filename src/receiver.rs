@@ -1,31 +1,41 @@
 //! Flow 3, at its far end: a small receiver, so that a person can see what is delivered. `snaphook receive` and `snaphook dev` share it.
 
-use std::io;
+use std::sync::Arc;
 
 use axum::{
     Router,
-    body::{Bytes, to_bytes},
+    body::Bytes,
     extract::Request,
     http::{StatusCode, request::Parts},
 };
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::Semaphore};
 
-/// A longer body is refused, so that no sender can fill the memory.
+use crate::http::{BodyError, read_body, serve_router};
+
+/// A longer body is refused.
 const MAX_BODY: usize = 16 * 1024 * 1024;
+/// So many bodies are in memory at most.
+const MAX_BODIES: usize = 4;
+const MAX_CONNECTIONS: usize = 128;
 
 /// Hands each call to `show`, and then answers it with `status`. Serves for as long as it is polled.
-///
-/// # Errors
-/// The listener failed.
-pub(crate) async fn serve<F>(listener: TcpListener, status: StatusCode, show: F) -> io::Result<()>
+pub(crate) async fn serve<F>(listener: TcpListener, status: StatusCode, show: F)
 where
     F: Fn(&Parts, &Bytes) + Clone + Send + Sync + 'static,
 {
+    let bodies = Arc::new(Semaphore::new(MAX_BODIES));
     let receive = async move |request: Request| {
         let (parts, body) = request.into_parts();
-        let Ok(body) = to_bytes(body, MAX_BODY).await else { return StatusCode::PAYLOAD_TOO_LARGE };
-        show(&parts, &body);
-        status
+        let _room = bodies.acquire().await;
+        match read_body(&parts.headers, body, MAX_BODY).await {
+            Ok(body) => {
+                show(&parts, &body);
+                status
+            }
+            Err(BodyError::TooLarge) => StatusCode::PAYLOAD_TOO_LARGE,
+            Err(BodyError::Slow) => StatusCode::REQUEST_TIMEOUT,
+            Err(BodyError::Broken) => StatusCode::BAD_REQUEST,
+        }
     };
-    axum::serve(listener, Router::new().fallback(receive)).await
+    serve_router(listener, Router::new().fallback(receive), MAX_CONNECTIONS).await;
 }

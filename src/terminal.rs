@@ -3,9 +3,20 @@
 use std::{
     fmt::Write as _,
     io::{self, ErrorKind, Write as _},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering::AcqRel, Ordering::Acquire, Ordering::Relaxed},
+        mpsc,
+    },
+    thread,
+    time::Duration,
 };
 
 use serde::Serialize;
+use tokio::{sync::oneshot, time::timeout};
+
+/// Bytes of text that wait for somebody who reads it.
+const MOST_WAITING: usize = 1 << 20;
 
 /// Several lines, of any bytes.
 pub(crate) fn lines(bytes: &[u8]) -> String {
@@ -44,6 +55,79 @@ pub(crate) fn print(text: &str) -> io::Result<()> {
     }
 }
 
+/// Prints from a thread of its own, so that nobody else waits for whoever reads the standard output: a terminal that is stopped by Ctrl-S,
+/// a pipe that is full. What finds no room is not shown, and that is said.
+#[derive(Clone, Debug)]
+pub(crate) struct Printer {
+    texts: mpsc::Sender<Text>,
+    waiting_bytes: Arc<AtomicUsize>,
+    dropped_texts: Arc<AtomicU64>,
+}
+
+#[derive(Debug)]
+enum Text {
+    Print(String),
+    /// Answered when all before it is printed.
+    Flush(oneshot::Sender<()>),
+}
+
+impl Printer {
+    /// Begins to print.
+    ///
+    /// # Errors
+    /// There is no thread to print on.
+    pub(crate) fn start() -> io::Result<Self> {
+        Self::printing(|text| {
+            // That nobody can be told is no reason to end.
+            let _ = print(text);
+        })
+    }
+
+    fn printing(print: impl Fn(&str) + Send + 'static) -> io::Result<Self> {
+        let (texts, received) = mpsc::channel();
+        let waiting_bytes = Arc::<AtomicUsize>::default();
+        let waiting = waiting_bytes.clone();
+        thread::Builder::new().name("printer".into()).spawn(move || {
+            for text in received {
+                match text {
+                    Text::Print(text) => {
+                        print(&text);
+                        waiting.fetch_sub(text.len(), AcqRel);
+                    }
+                    // Whoever asked may have given up.
+                    Text::Flush(done) => drop(done.send(())),
+                }
+            }
+        })?;
+        Ok(Self { texts, waiting_bytes, dropped_texts: Arc::default() })
+    }
+
+    /// Prints after all that came before.
+    pub(crate) fn print(&self, text: String) {
+        let waiting = self.waiting_bytes.load(Acquire);
+        // A text of any length is shown where none waits.
+        if waiting > 0 && waiting.saturating_add(text.len()) > MOST_WAITING {
+            self.dropped_texts.fetch_add(1, Relaxed);
+            return;
+        }
+        let text = match self.dropped_texts.swap(0, Relaxed) {
+            0 => text,
+            dropped => format!("… {dropped} messages are not shown: the output was not read\n{text}"),
+        };
+        self.waiting_bytes.fetch_add(text.len(), AcqRel);
+        // An error would mean that the thread has ended, which it does not before this is dropped.
+        let _ = self.texts.send(Text::Print(text));
+    }
+
+    /// Waits until all is printed, but no longer than this.
+    pub(crate) async fn flush(&self, longest: Duration) {
+        let (done, printed) = oneshot::channel();
+        if self.texts.send(Text::Flush(done)).is_ok() {
+            let _ = timeout(longest, printed).await;
+        }
+    }
+}
+
 fn shown(char: char) -> char {
     if steers(char) { '\u{fffd}' } else { char }
 }
@@ -78,6 +162,30 @@ mod tests {
         assert_eq!(lines(HOSTILE.as_bytes()), format!("a{r}[2J{r}2J{r}{r}b{r}{r}\n\tc"));
         assert_eq!(lines(b"\xff"), "\u{fffd}");
         assert_eq!(line("Grüße, 世界"), "Grüße, 世界");
+    }
+
+    #[tokio::test]
+    async fn who_does_not_read_keeps_nobody_waiting_and_is_told_what_is_missing() {
+        let (reads, wait) = mpsc::channel::<()>();
+        let (seen, all_texts) = mpsc::channel();
+        let printer = Printer::printing(move |text| {
+            wait.recv().unwrap();
+            seen.send(text.to_owned()).unwrap();
+        });
+        let printer = printer.unwrap();
+        let long = "x".repeat(MOST_WAITING);
+        printer.print(long.clone());
+        (0..3).for_each(|_| printer.print("not shown".into()));
+        reads.send(()).unwrap();
+        printer.flush(Duration::from_mins(1)).await;
+        printer.print("shown".into());
+        reads.send(()).unwrap();
+        printer.flush(Duration::from_mins(1)).await;
+        let all: Vec<String> = all_texts.try_iter().collect();
+        assert_eq!(all, [&*long, "… 3 messages are not shown: the output was not read\nshown"]);
+        printer.print("nobody reads".into());
+        printer.flush(Duration::from_millis(1)).await;
+        drop(reads);
     }
 
     #[test]

@@ -21,7 +21,7 @@ use crate::{
     client::send_all,
     cores,
     hooks::{Hooks, endpoint, posts},
-    measure::spread,
+    measure::{Program, spread},
 };
 
 /// In the queue at the begin of each round.
@@ -31,7 +31,9 @@ const IN_FLIGHT: usize = 64;
 /// Prints a Markdown table.
 pub(crate) fn run(rounds: usize, time: Duration) {
     let receiver = Receiver::start();
-    let (alone, beside) = (Hooks::start("deliveries-alone"), Hooks::start("deliveries-beside"));
+    let program = Program::this();
+    let alone = Hooks::start(&program, "deliveries-alone");
+    let beside = Hooks::start(&program, "deliveries-beside");
     // It is never accepted from.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut dead = endpoint("dead", &format!("http://{}/", silent.local_addr().unwrap()));
@@ -63,13 +65,13 @@ pub(crate) fn run(rounds: usize, time: Duration) {
 }
 
 /// Counts what is posted to it. It runs on the load's core.
-struct Receiver {
+pub(crate) struct Receiver {
     address: SocketAddr,
     count: Arc<AtomicU32>,
 }
 
 impl Receiver {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let (address, count) = (listener.local_addr().unwrap(), Arc::new(AtomicU32::new(0)));
@@ -119,7 +121,7 @@ impl Receiver {
     }
 
     /// Fills the queue, lets it go, and looks at the middle of that.
-    fn delivered_by(&self, hooks: &Hooks) -> f64 {
+    pub(crate) fn delivered_by(&self, hooks: &Hooks) -> f64 {
         let mut record = endpoint("full", &self.url());
         hooks.write(&record);
         // What was written counts within this time, at the latest.

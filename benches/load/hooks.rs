@@ -25,15 +25,15 @@ use snaphook::record::{
 
 use crate::{
     client::{Requests, send_once},
-    measure::{Measure, Server, scratch},
+    measure::{Measure, Program, Server},
 };
 
 const SECRET: &str = "a-secret-of-the-load-program-0123456789";
 /// More than a round can take.
 pub(crate) const PREPARED: u64 = 120_000;
 
-pub(crate) fn measures() -> Vec<Measure> {
-    let hooks = Hooks::start("hooks");
+pub(crate) fn measures(program: &Program) -> Vec<Measure> {
+    let hooks = Hooks::start(program, "hooks");
     hooks.write(&endpoint("posts", "https://receiver.example.net/"));
     vec![Measure {
         name: "1 KiB posts, GitHub HMAC, on disk",
@@ -50,13 +50,13 @@ pub(crate) struct Hooks {
 }
 
 impl Hooks {
-    pub(crate) fn start(name: &str) -> Self {
-        Self::start_at(name, &scratch().join(name).join("queue"))
+    pub(crate) fn start(program: &Program, name: &str) -> Self {
+        Self::start_at(program, name, &program.scratch(name).join("queue"))
     }
 
     /// With its queue in this directory, which is emptied before.
-    pub(crate) fn start_at(name: &str, queue: &Path) -> Self {
-        let directory = scratch().join(name);
+    pub(crate) fn start_at(program: &Program, name: &str, queue: &Path) -> Self {
+        let directory = program.scratch(name);
         let _ = fs::remove_dir_all(&directory);
         let _ = fs::remove_dir_all(queue);
         let records = directory.join("records");
@@ -66,8 +66,7 @@ impl Hooks {
         let listen = ["--listen", "127.0.0.1:0", "--probes-listen", "127.0.0.1:0", "--shutdown-delay", "0s"];
         let serve = ["--serve", "hooks", "--queue", &queue, "--admin-socket", &socket, "--allow-egress", "127.0.0.0/8"];
         let arguments = [["server", "--records", &from].as_slice(), &listen, &serve].concat();
-        let server = Server::start(name, env!("CARGO_BIN_EXE_snaphook"), &arguments);
-        Self { server: Arc::new(server), records }
+        Self { server: program.start(name, &arguments), records }
     }
 
     /// Writes a record, and waits until its endpoint is known.

@@ -4,14 +4,18 @@ use std::rc::Rc;
 
 use snaphook::record::Algorithm;
 
-use crate::{client::send_once, measure::Measure, realm::Realm};
+use crate::{
+    client::send_once,
+    measure::{Measure, Program},
+    realm::Realm,
+};
 
 /// More than a round can ask about.
 const NEW: u32 = 80_000;
 const KNOWN: u32 = 1_000;
 
-pub(crate) fn measures() -> Vec<Measure> {
-    let realm = Rc::new(Realm::start("introspection", Algorithm::EdDSA));
+pub(crate) fn measures(program: &Program) -> Vec<Measure> {
+    let realm = Rc::new(Realm::start(program, "introspection", Algorithm::EdDSA));
     let (server, fresh) = (realm.server.clone(), realm.clone());
     let checked = Measure {
         name: "introspection, the signature checked",

@@ -1,4 +1,4 @@
-//! Runs measures in turn with the reference, round by round, and prints what came out.
+//! Runs measures in turn with a reference, round by round, and prints the ratios.
 
 use std::{env, fs, net::SocketAddr, path::PathBuf, sync::Arc, thread, time::Duration};
 
@@ -9,6 +9,33 @@ use crate::{
     cores,
 };
 
+/// A build of Snaphook.
+#[derive(Clone)]
+pub(crate) struct Program {
+    path: String,
+    /// Keeps its directories and logs apart from those of another build.
+    prefix: &'static str,
+}
+
+impl Program {
+    /// The one that cargo has built for this bench.
+    pub(crate) fn this() -> Self {
+        Self { path: env!("CARGO_BIN_EXE_snaphook").to_owned(), prefix: "" }
+    }
+
+    pub(crate) fn before(path: String) -> Self {
+        Self { path, prefix: "before-" }
+    }
+
+    pub(crate) fn scratch(&self, name: &str) -> PathBuf {
+        scratch().join(format!("{}{name}", self.prefix))
+    }
+
+    pub(crate) fn start(&self, name: &str, arguments: &[&str]) -> Arc<Server> {
+        Arc::new(Server::start(&format!("{}{name}", self.prefix), &self.path, arguments))
+    }
+}
+
 /// A server on its core.
 pub(crate) struct Server {
     process: Supervised,
@@ -17,7 +44,7 @@ pub(crate) struct Server {
 
 impl Server {
     /// Starts a program that prints `listening public=ADDR:PORT`.
-    pub(crate) fn start(name: &str, program: &str, arguments: &[&str]) -> Self {
+    fn start(name: &str, program: &str, arguments: &[&str]) -> Self {
         let mut command = cores::on_server_core(program);
         command.args(arguments);
         let log = scratch().join(format!("{name}.log"));
@@ -43,8 +70,7 @@ impl Server {
     }
 }
 
-/// A directory of this run.
-pub(crate) fn scratch() -> PathBuf {
+fn scratch() -> PathBuf {
     let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("load");
     fs::create_dir_all(&directory).unwrap();
     directory

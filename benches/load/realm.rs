@@ -14,7 +14,7 @@ use snaphook::{
 
 use crate::{
     client::{Requests, send_once},
-    measure::{Server, scratch},
+    measure::{Program, Server},
 };
 
 const SECRET: &str = "a-secret-of-the-load-program-0123456789";
@@ -27,8 +27,8 @@ pub(crate) struct Realm {
 
 impl Realm {
     /// Writes the records and starts a server that reads them.
-    pub(crate) fn start(name: &str, algorithm: Algorithm) -> Self {
-        let directory = scratch().join(name);
+    pub(crate) fn start(program: &Program, name: &str, algorithm: Algorithm) -> Self {
+        let directory = program.scratch(name);
         fs::create_dir_all(&directory).unwrap();
         let keys = keys(algorithm);
         let write = |kind, name: &str, json: serde_json::Result<Vec<u8>>| {
@@ -43,8 +43,8 @@ impl Realm {
         let records = format!("dir:{}", directory.display());
         let listen = ["--listen", "127.0.0.1:0", "--probes-listen", "127.0.0.1:0", "--shutdown-delay", "0s"];
         let arguments = [["server", "--records", &records].as_slice(), &listen].concat();
-        let server = Server::start(name, env!("CARGO_BIN_EXE_snaphook"), &arguments);
-        let realm = Self { keys: KeySet::new(&keys).unwrap(), client: Client::new(app), server: Arc::new(server) };
+        let server = program.start(name, &arguments);
+        let realm = Self { keys: KeySet::new(&keys).unwrap(), client: Client::new(app), server };
         realm.wait_until_served();
         realm
     }

@@ -6,7 +6,7 @@ use std::{fs, path::PathBuf, time::Duration};
 use crate::{
     client::Load,
     hooks::{Hooks, PREPARED, endpoint, posts},
-    measure::spread,
+    measure::{Program, spread},
 };
 
 /// Every Linux has this one.
@@ -14,8 +14,8 @@ const TMPFS: &str = "/dev/shm";
 
 pub(crate) fn run(rounds: usize, load: &Load) {
     let memory = PathBuf::from(TMPFS).join(format!("snaphook-load-{}", std::process::id()));
-    let on_disk = Hooks::start("synced");
-    let in_memory = Hooks::start_at("unsynced", &memory.join("queue"));
+    let on_disk = Hooks::start(&Program::this(), "synced");
+    let in_memory = Hooks::start_at(&Program::this(), "unsynced", &memory.join("queue"));
     let names = ["synced", "unsynced"];
     for (hooks, name) in [&on_disk, &in_memory].into_iter().zip(names) {
         hooks.write(&endpoint(name, "https://receiver.example.net/"));

@@ -2,13 +2,16 @@
 
 use snaphook::record::Algorithm;
 
-use crate::{measure::Measure, realm::Realm};
+use crate::{
+    measure::{Measure, Program},
+    realm::Realm,
+};
 
-pub(crate) fn measures() -> Vec<Measure> {
+pub(crate) fn measures(program: &Program) -> Vec<Measure> {
     let measure = |name, algorithm, bounds| Measure {
         name,
         bounds,
-        server: Realm::start(name, algorithm).server,
+        server: Realm::start(program, name, algorithm).server,
         requests: Box::new(Realm::token_request),
     };
     vec![

@@ -23,6 +23,7 @@ use crate::{
     shutdown::Shutdown,
     store::{self, Store},
     telemetry::{logging, metrics::hooks::Hooks as HookMetrics},
+    terminal::Printer,
 };
 
 const MAX_STALENESS: Duration = Duration::from_mins(5);
@@ -70,8 +71,9 @@ async fn work(args: Args) -> anyhow::Result<ExitCode> {
     let configuration = Configuration::open(&directory, format!("http://{address}"))
         .with_context(|| directory.join(CONFIG).display().to_string())?;
     let shell = Shell::on_terminal().context("the terminal cannot be read")?;
-    let console = Console::new(&directory, address, socket, shell::is_in_foreground());
-    let receiver = LocalReceiver::new(args.receive.unless_served(address), store.clone());
+    let printer = Printer::start().context("there is no thread to print on")?;
+    let console = Console::new(&directory, address, socket, shell::is_in_foreground(), printer.clone());
+    let receiver = LocalReceiver::new(args.receive.unless_served(address), store.clone(), printer.clone());
     let driver = Driver::new(&directory, world, Checkers::new()?, configuration, console, receiver);
     let stop = async {
         shutdown.requested().await;
@@ -86,8 +88,9 @@ async fn work(args: Args) -> anyhow::Result<ExitCode> {
             () = run_lines(shell) => Ok(()),
         }
     });
-    delivery.beside(serve).await?;
-    Ok(ExitCode::SUCCESS)
+    let result = delivery.beside(serve).await;
+    printer.flush(GRACE).await;
+    result.map(|()| ExitCode::SUCCESS)
 }
 
 /// Runs what is typed. That nothing more can be is no reason to end.

@@ -1,6 +1,6 @@
 //! Start-up of `snaphook receive`: the other end of a delivery, to see what arrives there.
 
-use std::{fmt::Write as _, net::SocketAddr, process::ExitCode};
+use std::{fmt::Write as _, net::SocketAddr, process::ExitCode, time::Duration};
 
 use anyhow::Context as _;
 use axum::{
@@ -8,7 +8,14 @@ use axum::{
     http::{StatusCode, request::Parts},
 };
 
-use crate::{receiver, shutdown::Shutdown, terminal};
+use crate::{
+    receiver,
+    shutdown::Shutdown,
+    terminal::{self, Printer},
+};
+
+/// What is left to print at the end may take so long.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Arguments of `snaphook receive`.
 #[derive(clap::Args, Debug)]
@@ -34,15 +41,20 @@ async fn serve(args: &Args) -> anyhow::Result<ExitCode> {
     let listener = tokio::net::TcpListener::bind(args.listen).await;
     let listener =
         listener.with_context(|| format!("cannot listen on {}: choose another with --listen", args.listen))?;
-    print(&format!(
+    let printer = Printer::start().context("there is no thread to print on")?;
+    printer.print(format!(
         "Receiving on http://{}; everything that arrives is printed. Ctrl-C ends.\n\n",
         listener.local_addr()?
     ));
-    let show = |parts: &Parts, body: &Bytes| print(&shown(parts, body));
+    let show = {
+        let printer = printer.clone();
+        move |parts: &Parts, body: &Bytes| printer.print(shown(parts, body))
+    };
     tokio::select! {
-        result = receiver::serve(listener, StatusCode::from_u16(args.status)?, show) => result?,
+        () = receiver::serve(listener, StatusCode::from_u16(args.status)?, show) => {}
         () = shutdown.requested() => {}
     }
+    printer.flush(LAST_WORDS).await;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -54,11 +66,6 @@ fn shown(parts: &Parts, body: &Bytes) -> String {
     }
     let _ = write!(text, "\n{}\n\n", terminal::lines(body));
     text
-}
-
-fn print(text: &str) {
-    // Whether anybody looks at it or not: calls are answered.
-    let _ = terminal::print(text);
 }
 
 #[cfg(test)]

@@ -28,7 +28,7 @@ use crate::{
     controller::report::Note,
     crd::{AppCredential, Condition, Kind, Report as _, Webhook, WebhookCredential, condition::ConditionStatus},
     store::Snapshot,
-    terminal,
+    terminal::{self, Printer},
 };
 
 /// How a kind shows itself.
@@ -61,13 +61,21 @@ pub struct Console {
     complaints: BTreeSet<Complaint>,
     ignored: BTreeSet<String>,
     trouble: Option<String>,
+    printer: Printer,
 }
 
 impl Console {
     /// Nothing is printed yet.
     #[must_use]
-    pub fn new(directory: &Path, address: SocketAddr, socket: Option<PathBuf>, runs_lines: bool) -> Self {
+    pub(crate) fn new(
+        directory: &Path,
+        address: SocketAddr,
+        socket: Option<PathBuf>,
+        runs_lines: bool,
+        printer: Printer,
+    ) -> Self {
         Self {
+            printer,
             directory: directory.to_owned(),
             url: format!("http://{}", reachable(address)),
             socket,
@@ -94,7 +102,7 @@ impl Console {
             text.push_str(&self.administration());
         }
         text.push_str(&self.last_words());
-        print(&text);
+        self.printer.print(terminal::lines(text.as_bytes()));
     }
 
     fn last_words(&self) -> String {
@@ -219,19 +227,20 @@ impl Console {
         self.trouble = trouble;
     }
 
-    #[expect(clippy::unused_self, reason = "one way to print: through the console")]
+    /// One line: names and messages may hold what a file says.
     fn event(&self, what: &str, text: &str) {
-        print_event(what, text);
+        print_event(&self.printer, what, &terminal::line(text));
     }
 }
 
 /// A call that arrived at the receiver, with no value of a credential in `snapshot`.
-pub fn print_call(parts: &Parts, body: &Bytes, snapshot: &Snapshot) {
-    print_event("Delivered", &call::block(parts, body, snapshot));
+pub(crate) fn print_call(parts: &Parts, body: &Bytes, snapshot: &Snapshot, printer: &Printer) {
+    print_event(printer, "Delivered", &call::block(parts, body, snapshot));
 }
 
-fn print_event(what: &str, text: &str) {
-    print(&format!("{}  {what:<14}  {text}\n", jiff::Zoned::now().strftime("%H:%M:%S")));
+/// `text` holds nothing that could steer a terminal.
+fn print_event(printer: &Printer, what: &str, text: &str) {
+    printer.print(format!("{}  {what:<14}  {text}\n", jiff::Zoned::now().strftime("%H:%M:%S")));
 }
 
 /// Why deliveries do not show.
@@ -268,15 +277,16 @@ pub fn reachable(mut address: SocketAddr) -> SocketAddr {
     address
 }
 
-/// For a shell.
+/// A path for a shell.
 fn quoted(path: &Path) -> String {
-    let text = path.display().to_string();
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+@%:,".contains(&byte);
-    if text.bytes().all(plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
+    quoted_text(&path.display().to_string())
 }
 
-fn print(text: &str) {
-    let _ = terminal::print(text);
+/// For a shell. What could steer the terminal is not shown, so that such a path does not work; nothing else makes one unsafe.
+fn quoted_text(text: &str) -> String {
+    let text = terminal::line(text);
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+@%:,".contains(&byte);
+    if text.bytes().all(plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
 #[cfg(test)]
@@ -287,6 +297,8 @@ mod tests {
     fn paths_survive_a_shell() {
         assert_eq!(quoted(Path::new("/a/b-c.d")), "/a/b-c.d");
         assert_eq!(quoted(Path::new("/a b/it's")), r"'/a b/it'\''s'");
+        assert_eq!(quoted(Path::new("/a\n\x1b]0;b")), "'/a\u{fffd}\u{fffd}]0;b'");
+        assert_eq!(quoted_text("http://x;id;/"), "'http://x;id;/'");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::{
     env,
     fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError},
-    io::{self, Write as _},
+    io::{self, Read as _, Write as _},
     os::unix::{
         fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
         net::SocketAddr,
@@ -11,10 +11,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use rustix::{fs::OFlags, io::Errno};
+
 /// The directory for everything that `snaphook dev` keeps.
 pub const STATE: &str = ".snaphook";
 const PRIVATE_DIR: u32 = 0o700;
 const PRIVATE_FILE: u32 = 0o600;
+/// An object in a cluster has at most 1.5 MiB.
+const LONGEST_MANIFEST: u64 = 16 << 20;
+const NOT_REGULAR: &str = "it is no regular file";
 
 /// The state of one DIR, locked for this process.
 #[derive(Debug)]
@@ -127,6 +132,32 @@ pub fn write(path: &Path, content: &[u8]) -> io::Result<()> {
     fs::rename(&temporary, path)
 }
 
+/// Reads a file of DIR. What is no regular file could keep the reader waiting for ever, and a link could lead anywhere.
+///
+/// # Errors
+/// Those of the file system, and what kind of file it is instead.
+pub fn read_manifest(path: &Path) -> io::Result<Vec<u8>> {
+    let refuse = |why: &str| io::Error::other(why.to_owned());
+    // Not to wait where it is a named pipe.
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let options = OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).clone();
+    let file = options.open(path).map_err(|error| match Errno::from_io_error(&error) {
+        Some(Errno::LOOP) => refuse("it is a symbolic link: put the file itself there"),
+        Some(Errno::NXIO) => refuse(NOT_REGULAR),
+        _ => error,
+    })?;
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Err(refuse(NOT_REGULAR));
+    }
+    if metadata.len() > LONGEST_MANIFEST {
+        return Err(refuse("it is longer than 16 MiB: split it"));
+    }
+    let mut content = Vec::new();
+    file.take(LONGEST_MANIFEST).read_to_end(&mut content)?;
+    Ok(content)
+}
+
 /// Removes a file, if it is there.
 ///
 /// # Errors
@@ -159,6 +190,25 @@ mod tests {
         assert!(matches!(Layout::open(dir.path()), Err(LayoutError::Busy(_))));
         drop(first);
         Layout::open(dir.path()).unwrap();
+    }
+
+    #[test]
+    fn only_regular_files_are_read() {
+        let dir = TestDir::new();
+        let path = |name: &str| dir.path().join(name);
+        fs::write(path("file"), b"content").unwrap();
+        assert_eq!(read_manifest(&path("file")).unwrap(), b"content");
+        std::os::unix::fs::symlink("file", path("link")).unwrap();
+        rustix::fs::mkfifoat(rustix::fs::CWD, path("pipe"), rustix::fs::Mode::from(0o600)).unwrap();
+        std::os::unix::net::UnixListener::bind(path("socket")).unwrap();
+        File::create(path("huge")).unwrap().set_len(LONGEST_MANIFEST + 1).unwrap();
+        for (name, expected) in
+            [("link", "symbolic link"), ("pipe", "no regular file"), ("socket", "no regular file"), ("huge", "16 MiB")]
+        {
+            let error = read_manifest(&path(name)).unwrap_err().to_string();
+            assert!(error.contains(expected), "{name}: {error}");
+        }
+        assert!(found(read_manifest(&path("none"))).unwrap().is_none());
     }
 
     #[test]

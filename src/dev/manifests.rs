@@ -38,7 +38,9 @@ impl Manifests {
     pub fn read(&mut self) -> io::Result<()> {
         let mut files = BTreeMap::new();
         for name in names(&self.directory)? {
-            let Some(content) = layout::found(fs::read(self.directory.join(&name))).transpose() else { continue };
+            let Some(content) = layout::found(layout::read_manifest(&self.directory.join(&name))).transpose() else {
+                continue;
+            };
             let former = self.files.remove(&name);
             let entry = match (content, former) {
                 (Ok(content), Some(former)) if former.0 == content => former,

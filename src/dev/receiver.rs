@@ -15,7 +15,7 @@ use tokio::{net::TcpListener, task::JoinSet};
 use url::{Host, Url};
 
 use super::console;
-use crate::{crd::Webhook, receiver, store::Store};
+use crate::{crd::Webhook, receiver, store::Store, terminal::Printer};
 
 /// What `--receive` says: the address to receive at, or none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +53,7 @@ impl ReceiverAddress {
 pub struct LocalReceiver {
     address: Option<SocketAddr>,
     store: Arc<Store>,
+    printer: Printer,
     state: ReceiverState,
     serving: JoinSet<()>,
 }
@@ -74,8 +75,8 @@ pub enum ReceiverState {
 impl LocalReceiver {
     /// Does not listen yet. `store` knows the credentials that calls arrive with.
     #[must_use]
-    pub fn new(address: ReceiverAddress, store: Arc<Store>) -> Self {
-        Self { address: address.0, store, state: ReceiverState::Off, serving: JoinSet::new() }
+    pub(crate) fn new(address: ReceiverAddress, store: Arc<Store>, printer: Printer) -> Self {
+        Self { address: address.0, store, printer, state: ReceiverState::Off, serving: JoinSet::new() }
     }
 
     /// Starts or stops listening, as these Webhooks want it. Returns what it does from now on.
@@ -98,7 +99,7 @@ impl LocalReceiver {
     async fn listen(&mut self, address: SocketAddr) -> ReceiverState {
         match TcpListener::bind(address).await {
             Ok(listener) => {
-                self.serving.spawn(serve(listener, self.store.clone()));
+                self.serving.spawn(serve(listener, self.store.clone(), self.printer.clone()));
                 ReceiverState::Listening(address)
             }
             Err(error) => refused(address, &error),
@@ -113,11 +114,9 @@ fn refused(address: SocketAddr, error: &io::Error) -> ReceiverState {
     }
 }
 
-async fn serve(listener: TcpListener, store: Arc<Store>) {
-    let show = move |parts: &Parts, body: &Bytes| console::print_call(parts, body, &store.load());
-    if let Err(error) = receiver::serve(listener, StatusCode::OK, show).await {
-        tracing::warn!(%error, "the receiver has ended");
-    }
+async fn serve(listener: TcpListener, store: Arc<Store>, printer: Printer) {
+    let show = move |parts: &Parts, body: &Bytes| console::print_call(parts, body, &store.load(), &printer);
+    receiver::serve(listener, StatusCode::OK, show).await;
 }
 
 /// Whether deliveries of a Webhook arrive at a loopback address.

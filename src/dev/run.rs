@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs,
+    io,
     path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
@@ -16,7 +16,7 @@ use super::{
     Key, Named,
     admission::{Admission, Admitted, Checkers},
     console::{Console, Shown},
-    layout::found,
+    layout::{found, read_manifest},
     manifests::{CONFIG, Manifests},
     objects::{self, key},
     receiver::LocalReceiver,
@@ -109,8 +109,9 @@ impl Configuration {
 }
 
 fn read(path: &Path, laptop: &Config) -> Result<Config, ConfigError> {
-    match found(fs::read_to_string(path)).map_err(ConfigError::Read)? {
+    match found(read_manifest(path)).map_err(ConfigError::Read)? {
         Some(text) => {
+            let text = String::from_utf8(text).map_err(|error| ConfigError::Read(io::Error::other(error)))?;
             let mut config = Config::parse(&text)?;
             // There is no Service and nobody who takes a route: without the one none is wanted.
             config.realm.service = None;

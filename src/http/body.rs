@@ -17,7 +17,7 @@ const TIME: Duration = Duration::from_secs(10);
 
 /// Why there is no body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum BodyError {
+pub(crate) enum BodyError {
     /// It is over the limit.
     TooLarge,
     /// It did not come in time.
@@ -27,7 +27,7 @@ pub(super) enum BodyError {
 }
 
 /// The body, if it has no more than `limit` bytes.
-pub(super) async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes, BodyError> {
+pub(crate) async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes, BodyError> {
     if refused_before_sent(headers, limit) {
         return Err(BodyError::TooLarge);
     }

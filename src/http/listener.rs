@@ -23,7 +23,11 @@ pub(super) struct Listener {
 
 impl Listener {
     pub(super) async fn bind(address: SocketAddr, max_connections: usize) -> io::Result<Self> {
-        Ok(Self { listener: TcpListener::bind(address).await?, room: Arc::new(Semaphore::new(max_connections)) })
+        Ok(Self::new(TcpListener::bind(address).await?, max_connections))
+    }
+
+    pub(super) fn new(listener: TcpListener, max_connections: usize) -> Self {
+        Self { listener, room: Arc::new(Semaphore::new(max_connections)) }
     }
 
     pub(super) fn address(&self) -> io::Result<SocketAddr> {

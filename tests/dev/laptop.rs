@@ -29,7 +29,12 @@ const NOTHING: &str = "none";
 impl Laptop {
     /// Starts on a copy of an example.
     pub(crate) async fn example(test: &str, example: &str) -> Self {
-        Self::start(&copy_of(test, example), "127.0.0.1:0", NOTHING).await
+        Self::on(&copy_of(test, example)).await
+    }
+
+    /// Starts on a directory.
+    pub(crate) async fn on(directory: &Path) -> Self {
+        Self::start(directory, &free_address().to_string(), NOTHING).await
     }
 
     /// Starts on files.
@@ -43,7 +48,7 @@ impl Laptop {
         for (name, content) in files {
             fs::write(directory.join(name), content).unwrap();
         }
-        Self::start(&directory, "127.0.0.1:0", receive).await
+        Self::start(&directory, &free_address().to_string(), receive).await
     }
 
     async fn start(directory: &Path, listen: &str, receive: &str) -> Self {
@@ -202,11 +207,12 @@ pub(crate) fn copy_of(test: &str, example: &str) -> PathBuf {
     directory
 }
 
-/// A loopback address that nobody else takes: where the operating system has many, each test has an IP address of its own.
+/// A loopback address that nobody else takes, also while nobody listens there: where the operating system has many, each has an IP
+/// address of its own.
 pub(crate) fn free_address() -> SocketAddr {
     static COUNT: AtomicU8 = AtomicU8::new(0);
     let [.., high, low] = std::process::id().to_be_bytes();
-    let own = Ipv4Addr::new(127, 64 + COUNT.fetch_add(1, Ordering::Relaxed), high, low);
+    let own = Ipv4Addr::new(127, 64 + COUNT.fetch_add(1, Ordering::Relaxed) % 128, high, low);
     let listener = TcpListener::bind((own, 0)).or_else(|_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)));
     listener.unwrap().local_addr().unwrap()
 }

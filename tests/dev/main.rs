@@ -13,6 +13,7 @@ mod receiver;
 
 mod alertmanager;
 mod edits;
+mod hostile;
 mod kinds;
 mod laptop;
 mod quickstart;

@@ -1,9 +1,14 @@
 //! `snaphook dev` receives what is delivered to this machine, and shows it without a credential's value.
 
-use std::{net::TcpStream, process::Command};
+use std::{
+    cell::RefCell,
+    io::{Read as _, Write as _},
+    net::TcpStream,
+    process::{Command, Stdio},
+};
 
 use crate::{
-    laptop::{Laptop, eventually, free_address, shell},
+    laptop::{Laptop, command, copy_of, eventually, free_address, save, shell},
     receiver::{OK, Receiver},
 };
 
@@ -84,6 +89,47 @@ async fn an_address_that_is_refused_is_named_with_the_fix() {
         let parts = [wrong, "--receive <ADDR:PORT|none>", "neither none nor a loopback address", "127.0.0.1:9000"];
         assert!(parts.iter().all(|part| error.contains(part)), "{error}");
     }
+}
+
+#[tokio::test]
+async fn an_output_that_nobody_reads_keeps_nobody_waiting() {
+    let receiver = free_address();
+    let directory = copy_of("receiving-unread", "quickstart");
+    let alerts = std::fs::read_to_string(directory.join("alerts.yaml")).unwrap();
+    save(&directory.join("alerts.yaml"), &alerts.replace(EXAMPLE_RECEIVER, &receiver.to_string()));
+    let mut dev = command(&directory, "127.0.0.1:0", &receiver.to_string());
+    let dev = dev.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+    eventually("the receiver listens", || TcpStream::connect(receiver).is_ok()).await;
+    // More than a pipe holds, and more than may wait: each is answered.
+    let body = format!("-d{}", "x".repeat(900));
+    let posts = format!("http://{receiver}/[1-2000]");
+    let curl = Command::new("curl").args(["-sSf", "-m", "60", &body, &posts]).status().unwrap();
+    assert!(curl.success());
+    let pid = dev.id().to_string();
+    assert!(Command::new("kill").args(["-s", "TERM", &pid]).status().unwrap().success());
+    let dev = RefCell::new(dev);
+    eventually("it ends", || dev.borrow_mut().try_wait().unwrap().is_some()).await;
+    assert!(dev.borrow_mut().wait().unwrap().success());
+}
+
+#[tokio::test]
+async fn what_does_not_come_in_time_or_is_too_long_is_refused() {
+    let address = free_address();
+    let laptop = start("bounds", &alerts(&address.to_string()), PAGER, &address.to_string()).await;
+    let ask = |head: &str| {
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.write_all(head.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    let length = 40 << 20;
+    let answer = ask(&format!("POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n"));
+    assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
+    let answer = ask("POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 9\r\n\r\nowed");
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    assert_eq!(ask("POST / HTTP/1.1\r\nHost: "), "", "a head that does not come is not waited for");
+    assert!(laptop.stop().await.success());
 }
 
 const BODY: &str = r#"{"status":"firing","alert":"disk full"}"#;

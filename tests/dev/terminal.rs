@@ -128,7 +128,7 @@ impl Quickstart {
 #[tokio::test]
 async fn the_first_command_shows_the_main_job_whole() {
     let quickstart = Quickstart::new("terminal-whole");
-    let mut terminal = Terminal::start(&quickstart.directory, &quickstart.command("127.0.0.1:0")).await;
+    let mut terminal = Terminal::start(&quickstart.directory, &quickstart.command(&free_address().to_string())).await;
     let greeting = terminal.screen();
     let state = quickstart.state();
     for made in ["billing-credential", "gateway-credential", "pager-webhook-credential", "alerts-webhook", &state[2]] {
@@ -208,22 +208,51 @@ async fn exit_and_ctrl_d_end_the_shell_alone() {
 async fn ctrl_c_ends_what_was_pasted_as_well() {
     let quickstart = Quickstart::new("terminal-ctrl-c");
     let mut terminal = Terminal::start(&quickstart.directory, &quickstart.command("127.0.0.1:0")).await;
-    terminal.paste("echo \"{$$}\"; sleep 1000\n");
-    let shell = terminal.line("the shell's process id", |line| line.starts_with('{')).await;
-    let shell = shell.trim_matches(['{', '}']);
-    let is_running =
-        || Command::new("sh").args(["-c", "kill -s 0 \"$1\" 2>&1", "sh", shell]).output().unwrap().status.success();
-    assert!(is_running(), "{shell}");
+    // What Ctrl-D ended goes on, and what is in the background as well.
+    terminal.paste("sleep 1001 & echo \"{$!}\"; sleep 1002\n");
+    let background = process_id(&terminal, 0).await;
+    terminal.paste(CTRL_D);
+    terminal.paste("trap '' INT; echo \"{$$}\"; sleep 1003\n");
+    let shell = process_id(&terminal, 1).await;
+    assert!(is_running(&background) && is_running(&shell), "{}", terminal.screen());
     terminal.paste(CTRL_C);
     assert!(terminal.ended().await.success(), "{}", terminal.screen());
-    assert!(!is_running(), "{shell}");
+    for process in [&background, &shell] {
+        let deadline = Instant::now() + SOON;
+        while is_running(process) {
+            assert!(Instant::now() < deadline, "{process} still runs");
+            sleep(Duration::from_millis(10)).await;
+        }
+    }
+}
+
+/// The process id that a pasted line prints in braces, after so many earlier ones.
+async fn process_id(terminal: &Terminal, earlier: usize) -> String {
+    let is_id = |line: &str| line.starts_with('{') && line.ends_with('}') && !line.contains('$');
+    let deadline = Instant::now() + SOON;
+    loop {
+        let screen = terminal.screen();
+        if let Some(line) = screen.lines().filter(|line| is_id(line)).nth(earlier) {
+            return line.trim_matches(['{', '}']).to_owned();
+        }
+        assert!(Instant::now() < deadline, "no process id on:\n{screen}");
+        sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// Whether a process is there and has not ended.
+fn is_running(process: &str) -> bool {
+    let status = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
+    status.rsplit(") ").next().is_some_and(|fields| !fields.is_empty() && !fields.starts_with('Z'))
 }
 
 #[tokio::test]
 async fn in_the_background_what_is_typed_is_for_others() {
     let quickstart = Quickstart::new("terminal-background");
     let dev = quickstart.command("127.0.0.1:0");
-    let line = format!("set -m; {dev} & read line; echo \"{{$line}}\"; kill -s TERM $!; wait $!");
+    // As a terminal that is closed ends it, whatever this test was started with.
+    let dev = format!("env --default-signal=HUP {dev}");
+    let line = format!("set -m; {dev} & read line; echo \"{{$line}}\"; kill -s HUP $!; wait $!");
     let mut terminal = Terminal::start(&quickstart.directory, &line).await;
     assert!(terminal.screen().contains("Paste the lines into another terminal."), "{}", terminal.screen());
     terminal.paste("for another\n");

@@ -6,6 +6,8 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use zeroize::Zeroizing;
 
 const MASK: &str = "***";
+/// `#x0000002b;` is the longest that makes sense.
+const LONGEST_ENTITY: usize = 12;
 /// Shorter words of a credential, and shorter headers and paths, are no secrets of their own.
 const SHORTEST: usize = 8;
 
@@ -75,8 +77,8 @@ fn found_escaped(text: &[u8], secret: &[u8], cut: bool) -> Option<usize> {
     let mut length = 0;
     for &byte in secret {
         let rest = text.get(length..).unwrap_or_default();
-        if rest.is_empty() && cut && length > 0 {
-            return Some(length);
+        if cut && length > 0 && may_become_escape(rest) {
+            return Some(text.len());
         }
         length += escape(rest, byte).or_else(|| (rest.first() == Some(&byte)).then_some(1))?;
     }
@@ -99,6 +101,18 @@ fn escape(text: &[u8], byte: u8) -> Option<usize> {
     }
 }
 
+/// Whether a text that is cut off may go on as an escape: it is the beginning of one, or empty.
+fn may_become_escape(text: &[u8]) -> bool {
+    let all_hex = |digits: &[u8]| digits.iter().all(u8::is_ascii_hexdigit);
+    match text {
+        [] | [b'\\'] => true,
+        [b'%', digits @ ..] | [b'\\', b'x', digits @ ..] => digits.len() < 2 && all_hex(digits),
+        [b'\\', b'u', digits @ ..] => digits.len() < 4 && all_hex(digits),
+        [b'&', rest @ ..] => rest.len() < LONGEST_ENTITY && !rest.contains(&b';'),
+        _ => false,
+    }
+}
+
 fn hex(digits: &[u8], count: usize, byte: u8) -> bool {
     let digits = digits.get(..count).and_then(|digits| std::str::from_utf8(digits).ok());
     digits.is_some_and(|digits| u32::from_str_radix(digits, 16) == Ok(byte.into()))
@@ -106,8 +120,7 @@ fn hex(digits: &[u8], count: usize, byte: u8) -> bool {
 
 /// What follows `&` in HTML.
 fn entity(text: &[u8], byte: u8) -> Option<usize> {
-    // `&#x0000002b;` is the longest that makes sense.
-    let end = text.iter().take(12).position(|&byte| byte == b';')?;
+    let end = text.iter().take(LONGEST_ENTITY).position(|&byte| byte == b';')?;
     let name = std::str::from_utf8(text.get(..end)?).ok()?;
     let number = match name.strip_prefix('#') {
         Some(digits) => match digits.strip_prefix(['x', 'X']) {
@@ -171,6 +184,13 @@ mod tests {
         assert_eq!(mask.apply(b"it is hush-hu", true), b"it is ***");
         assert_eq!(mask.apply(b"it is %68ush-hu", true), b"it is ***");
         assert_eq!(mask.apply(b"it is hush-hu", false), b"it is hush-hu");
+        for begun in ["%", "%7", "\\", "\\u", "\\u00", "\\u007", "\\x", "\\x7", "&", "&#11", "&#x0000007"] {
+            let text = format!("it is hush-hus{begun}");
+            assert_eq!(mask.apply(text.as_bytes(), true), b"it is ***", "{text}");
+            assert_ne!(mask.apply(text.as_bytes(), false), b"it is ***", "{text}");
+        }
+        assert_eq!(mask.apply(b"it is hush-hus%6", true), b"it is ***", "rather too much");
+        assert_eq!(mask.apply(b"it is hush-hus%zz", true), b"it is hush-hus%zz");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Flow 1 without a cluster: an `AppCredential` as a person sees it, with the lines that get, check and revoke a token.
 
-use std::{fs, path::Path};
+use std::path::Path;
 
 use serde_json::{Value, json};
 
@@ -8,6 +8,8 @@ use super::{Console, Shown, label, quoted, steps::Step};
 use crate::{
     controller::policy::INTROSPECT_SCOPE,
     crd::{AppCredential, DeletionPolicy, Kind as _, app_credential::State},
+    dev::layout::read_manifest,
+    terminal,
     token::{INTROSPECTION_PATH, TOKEN_PATH},
 };
 
@@ -88,7 +90,9 @@ pub(super) fn check_step(checker: &AppCredential, console: &Console) -> Step {
 
 pub(super) fn revoke_step(client: &AppCredential, check: usize, console: &Console) -> Step {
     let (name, file) = (label(client), console.file(client));
-    let can_be_appended = can_be_appended(client, &file);
+    // A path that is not shown as it is cannot be pasted.
+    let is_shown = terminal::line(&file.to_string_lossy()) == file.to_string_lossy();
+    let can_be_appended = is_shown && can_be_appended(client, &file);
     let (place, how) = if can_be_appended {
         (String::new(), " with an editor, or like this:")
     } else {
@@ -104,7 +108,7 @@ pub(super) fn revoke_step(client: &AppCredential, check: usize, console: &Consol
 
 /// Whether the line at the end of the file means the same as in the spec.
 fn can_be_appended(client: &AppCredential, file: &Path) -> bool {
-    let Ok(text) = fs::read_to_string(file) else { return false };
+    let Some(text) = read_manifest(file).ok().and_then(|text| String::from_utf8(text).ok()) else { return false };
     let documents = |text: &str| serde_yaml::from_multiple::<Value>(text).unwrap_or_default();
     let mut expected = documents(&text);
     let Some(last) = expected.last_mut() else { return false };

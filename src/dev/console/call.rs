@@ -28,8 +28,8 @@ const HIDDEN: &str = "***";
 /// Several lines without a time: the call, the credential, the body.
 pub(super) fn block(parts: &Parts, body: &Bytes, snapshot: &Snapshot) -> String {
     let arrived = Arrived { parts, snapshot, mask: mask(snapshot) };
-    let id = parts.headers.get(sign::ID).and_then(|id| id.to_str().ok()).unwrap_or_default();
-    let mut text = format!("{} {}  {}", parts.method, arrived.target(), terminal::line(id));
+    let id = parts.headers.get(sign::ID).map(|id| arrived.shown(id.as_bytes())).unwrap_or_default();
+    let mut text = format!("{} {}  {id}", arrived.shown(parts.method.as_str().as_bytes()), arrived.target());
     text.truncate(text.trim_end().len());
     let lines = [arrived.headers(), arrived.parameters(), arrived.content_type(), arrived.body(body)].concat();
     for line in lines {

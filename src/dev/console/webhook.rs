@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Console, Shown, label, quoted, steps::Step};
+use super::{Console, Shown, label, quoted, quoted_text, steps::Step};
 use crate::{
     crd::{DeletionPolicy, Webhook, webhook::VerificationType},
     dev::receiver::{ReceiverState, delivers_to, loopback_target},
@@ -76,7 +76,7 @@ fn can_be_posted(resource: &Webhook) -> bool {
 /// Lines that post a sample; absent where others sign, with tools of their own.
 pub(super) fn post_step(resource: &Webhook, console: &Console) -> Option<Step> {
     let url = resource.status.as_ref()?.url.as_ref().filter(|_| can_be_posted(resource))?;
-    let secret = quoted(&console.secret(resource));
+    let (url, secret) = (quoted_text(url), quoted(&console.secret(resource)));
     let keys = resource.spec.secret_template.as_ref().and_then(|template| template.keys.clone()).unwrap_or_default();
     let signing = keys.signing_secret.map_or("signing-secret".into(), |key| key.0);
     let (how, lines) = match resource.spec.verification.type_ {

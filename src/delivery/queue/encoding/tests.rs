@@ -47,8 +47,8 @@ prop_compose! {
 }
 
 fn contents() -> impl Strategy<Value = Content> {
-    let header = (".{0,200}", vec(any::<u8>(), 0..200)).prop_map(|(name, value)| (name.into_boxed_str(), value));
-    (vec(header, 0..30), vec(any::<u8>(), 0..20_000)).prop_map(|(headers, body)| {
+    let header = (".{0,60}", vec(any::<u8>(), 0..200)).prop_map(|(name, value)| (name.into_boxed_str(), value));
+    (vec(header, 0..12), vec(any::<u8>(), 0..3_000)).prop_map(|(headers, body)| {
         let headers = headers.into_iter().map(|(name, value)| Header { name, value: value.into() });
         Content::new(headers.collect(), Bytes::from(body))
     })

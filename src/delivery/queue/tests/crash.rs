@@ -15,7 +15,7 @@ use super::super::{
 const OFTEN: Saving = Saving { idle: Duration::from_millis(1), from: 0 };
 const RETENTION: Retention = Retention { age: Duration::from_millis(50), bytes: u64::MAX };
 /// In how many ways each sync is torn; `SNAPHOOK_CRASH_WAYS` says another number.
-const WAYS: u64 = 4;
+const WAYS: u64 = 2;
 
 /// What the queue has acknowledged, after so many syncs: the message is there, and in that phase if one is said.
 type Acknowledged = BTreeMap<u32, Option<Phase>>;

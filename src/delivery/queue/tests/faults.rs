@@ -84,7 +84,7 @@ async fn a_read_that_fails_closes_the_queue_too() {
     let platter = Platter::default();
     let queue = open(&platter).await;
     // More than fits into the memory of the database.
-    for number in 0..40 {
+    for number in 0..18 {
         let body = bytes::Bytes::from(vec![7; 1 << 20]);
         let messages = [NewMessage { content: Content::new(Vec::new(), body), ..message(number) }];
         queue.enqueue(arrival("orders", messages)).await.unwrap();

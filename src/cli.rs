@@ -25,7 +25,7 @@ enum Command {
     Controller(app::controller::Args),
     /// Remove what resources would hang on without a controller, before it goes for good
     Uninstall(app::uninstall::Args),
-    /// Both in one process without a cluster: from the YAML files in a directory
+    /// Run the controller and the server in one process, without a cluster, on the YAML files in a directory
     Dev(app::dev::Args),
     /// Print every HTTP call that arrives: a receiver to try deliveries with
     Receive(app::receive::Args),
@@ -82,9 +82,15 @@ pub fn main() -> ExitCode {
     let result = if is_plugin { plugin_main() } else { own_main() };
     result.unwrap_or_else(|error| {
         // Whatever a file or a server says is in it.
-        eprintln!("Error: {}", terminal::lines(format!("{error:?}").as_bytes()));
+        eprintln!("Error: {}", terminal::lines(described(&error).as_bytes()));
         ExitCode::FAILURE
     })
+}
+
+/// The error and its causes. No backtrace: most errors are of those who wrote a file or a command.
+fn described(error: &anyhow::Error) -> String {
+    let causes: Vec<String> = error.chain().skip(1).map(|cause| format!("\n    {cause}")).collect();
+    if causes.is_empty() { error.to_string() } else { format!("{error}\n\nCaused by:{}", causes.concat()) }
 }
 
 fn plugin_main() -> anyhow::Result<ExitCode> {

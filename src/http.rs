@@ -53,7 +53,7 @@ use crate::{
 
 /// Serves something of another program's than the server's, with the same care for connections, for as long as it is polled.
 pub(crate) async fn serve_router(listener: TcpListener, router: Router, max_connections: usize) {
-    let service = Service { router, tls: None, with_peer: false };
+    let service = Service { router, tls: None, with_peer: false, draining: Arc::default() };
     Listener::new(listener, max_connections).serve(service, pending(), Duration::ZERO).await;
 }
 
@@ -193,8 +193,12 @@ impl Server {
     pub async fn run(self, stop: impl Future<Output = Stop>) -> Result<(), ServeError> {
         let Self { app, router, config, public, probes, tls, intake: _ } = self;
         let (end, ended) = watch::channel(());
-        let service =
-            Service { router, tls: tls.as_ref().map(Tls::acceptor).transpose()?, with_peer: app.rate_limit.is_some() };
+        let service = Service {
+            router,
+            tls: tls.as_ref().map(Tls::acceptor).transpose()?,
+            with_peer: app.rate_limit.is_some(),
+            draining: app.draining(),
+        };
         // Ended when this is dropped: no task outlives the server.
         let mut background = JoinSet::new();
         if let Some(tls) = tls {

@@ -40,7 +40,7 @@ pub struct Args {
     /// Address to serve on; port 0 chooses a free one
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
-    /// Address to receive deliveries at and print them, where a Webhook delivers to it; "none" for no receiver
+    /// Where to receive and print deliveries, if a Webhook delivers to that address; "none" for no receiver
     #[arg(long, value_name = "ADDR:PORT|none", default_value = "127.0.0.1:9000")]
     receive: ReceiverAddress,
 }
@@ -66,7 +66,10 @@ async fn work(args: Args) -> anyhow::Result<ExitCode> {
     let store = Arc::new(Store::default());
     let serve = Serve { tokens: true, hooks: Some(hooks.queue()) };
     let server = Server::bind(server_config(args.listen), serve, store.clone()).await;
-    let server = server.context("choose another address with --listen; port 0 takes a free one")?;
+    let server = server.map_err(|error| {
+        let error = anyhow::Error::from(error);
+        anyhow::anyhow!("{error:#}: choose another address with --listen; port 0 takes a free one")
+    })?;
     let address = reachable(server.public_address()?);
     let configuration = Configuration::open(&directory, format!("http://{address}"))
         .with_context(|| directory.join(CONFIG).display().to_string())?;

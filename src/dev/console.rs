@@ -97,22 +97,29 @@ impl Console {
         text.push_str(&self.blocks(&app_credentials));
         text.push_str(&self.blocks(&webhook_credentials));
         text.push_str(&self.blocks(&webhooks));
-        text.push_str(&steps::steps(&app_credentials, &webhooks, self));
+        let steps = steps::steps(&app_credentials, &webhooks, self);
+        let is_empty = app_credentials.is_empty() && webhook_credentials.is_empty() && webhooks.is_empty();
+        if is_empty {
+            text.push_str("\nNo YAML file there declares a resource of Snaphook. Subdirectories are not read.\n");
+        } else {
+            text.push_str(&steps.text);
+        }
         if !webhooks.is_empty() {
             text.push_str(&self.administration());
         }
-        text.push_str(&self.last_words());
+        text.push_str(&self.last_words(steps.has_lines));
         self.printer.print(terminal::lines(text.as_bytes()));
     }
 
-    fn last_words(&self) -> String {
+    fn last_words(&self, has_lines: bool) -> String {
         let receiver = match &self.receiver {
             ReceiverState::Off => String::new(),
             ReceiverState::Listening(address) => format!("What is delivered to {address} shows below.\n"),
             ReceiverState::Taken(_) | ReceiverState::Failed(..) => format!("{}.\n", not_received(&self.receiver)),
         };
         let paste = if self.runs_lines { "here, or into another terminal" } else { "into another terminal" };
-        format!("\n{receiver}Paste the lines {paste}. Edits of the YAML files take effect at once. Ctrl-C ends.\n\n")
+        let paste = if has_lines { format!("Paste the lines {paste}. ") } else { String::new() };
+        format!("\n{receiver}{paste}Edits of the YAML files take effect at once. Ctrl-C ends.\n\n")
     }
 
     /// How to see what became of messages.
@@ -247,7 +254,9 @@ fn print_event(printer: &Printer, what: &str, text: &str) {
 fn not_received(state: &ReceiverState) -> String {
     match state {
         ReceiverState::Taken(address) => {
-            format!("Another program listens on {address}: what is delivered there shows in that one, not here")
+            format!(
+                "Another program listens on {address}: what is delivered there shows in that one, not here. To see it here, end that program, or give spec.delivery.url another port and start with --receive 127.0.0.1:PORT"
+            )
         }
         ReceiverState::Failed(address, error) => {
             format!("Nothing can be received on {address} ({error}): choose another address with --receive")

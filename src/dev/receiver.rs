@@ -23,7 +23,7 @@ pub struct ReceiverAddress(Option<SocketAddr>);
 
 /// Why `--receive` is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("neither none nor a loopback address with a port, such as 127.0.0.1:9000")]
+#[error("expected none, or a loopback address with a port other than 0, such as 127.0.0.1:9000")]
 pub struct NotAReceiverAddress;
 
 impl FromStr for ReceiverAddress {

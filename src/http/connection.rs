@@ -1,8 +1,19 @@
 //! Flow 2: one connection, from its first byte to its end.
 
-use std::{net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
-use axum::{Router, extract::Request};
+use axum::{
+    Router,
+    extract::Request,
+    http::{HeaderValue, header::CONNECTION},
+};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::{rt::TokioIo, server::graceful::Watcher, service::TowerToHyperService};
 use tokio::{
@@ -29,6 +40,8 @@ pub(super) struct Service {
     pub(super) tls: Option<TlsAcceptor>,
     /// Whether requests carry the address that they come from: somebody counts them.
     pub(super) with_peer: bool,
+    /// Whether connections are to end with their next answer, so that no client has a request under way when idle ones are closed.
+    pub(super) draining: Arc<AtomicBool>,
 }
 
 impl Service {
@@ -53,9 +66,14 @@ impl Service {
                 request.extensions_mut().insert(Peer(peer));
             }
             let answer = hyper::service::Service::call(&inner, request);
-            let pace = &pace;
+            let (pace, draining) = (&pace, &self.draining);
             async move {
-                let answer = answer.await;
+                let mut answer = answer.await;
+                if draining.load(Relaxed)
+                    && let Ok(answer) = &mut answer
+                {
+                    answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                }
                 pace.answered();
                 answer
             }

@@ -50,7 +50,7 @@ impl Probes {
 
     /// Answers for as long as it is polled: whoever is about to end is still alive.
     pub async fn serve(self, probed: Arc<impl Probed>) {
-        let service = Service { router: router(probed), tls: None, with_peer: false };
+        let service = Service { router: router(probed), tls: None, with_peer: false, draining: Arc::default() };
         self.0.serve(service, std::future::pending(), Duration::ZERO).await;
     }
 }

@@ -27,13 +27,13 @@ pub(super) struct App {
     max_staleness: Duration,
     /// Whether tokens are served: without keys there are none.
     tokens: bool,
-    draining: AtomicBool,
+    draining: Arc<AtomicBool>,
 }
 
 impl App {
     pub(super) fn new(store: Arc<Store>, max_staleness: Duration, rate_limit: Option<RateLimit>, tokens: bool) -> Self {
         let metrics = Metrics::new(store.clone());
-        let draining = AtomicBool::new(false);
+        let draining = Arc::default();
         Self { store, metrics, seen: SeenTokens::default(), rate_limit, max_staleness, tokens, draining }
     }
 
@@ -48,6 +48,11 @@ impl App {
             Some(age) if age <= self.max_staleness => Ok(self.store.load()),
             _ => Err(HttpError::Stale),
         }
+    }
+
+    /// Whether the server is to end soon.
+    pub(super) fn draining(&self) -> Arc<AtomicBool> {
+        self.draining.clone()
     }
 
     /// From now on the server is not ready.

@@ -7,7 +7,7 @@ use crate::laptop::{Laptop, access_token, shell};
 #[tokio::test]
 async fn the_printed_lines_can_be_pasted() {
     let laptop = Laptop::example("pasted", "quickstart").await;
-    let script = laptop.step("access token") + &laptop.step("checked");
+    let script = laptop.step("access token") + &laptop.step("check the token");
     let output = shell(&script);
     let (token, answer) = output.split_once('\n').unwrap();
     assert_eq!(token.split('.').count(), 3, "{token}");
@@ -46,7 +46,7 @@ spec:
   secretTemplate: {name: oauth, keys: {clientId: CLIENT_ID, clientSecret: CLIENT_SECRET}}
 ";
     let laptop = Laptop::with("it's a path", &[("shop.yml", yaml)]).await;
-    let output = shell(&(laptop.step("access token") + &laptop.step("checked")));
+    let output = shell(&(laptop.step("access token") + &laptop.step("check the token")));
     assert!(output.contains(r#""active":true"#), "{output}");
     assert!(laptop.state("secrets/default/oauth/CLIENT_SECRET").exists());
 }
@@ -61,7 +61,7 @@ async fn without_anybody_who_may_introspect_it_is_said_how_to_add_one() {
 #[tokio::test]
 async fn an_empty_directory_is_served_and_filled_later() {
     let laptop = Laptop::with("empty", &[]).await;
-    assert!(laptop.output().contains("There is no AppCredential yet"));
+    assert!(laptop.output().contains("No YAML file there declares a resource of Snaphook."));
     laptop.save("a.yaml", "apiVersion: snaphook.dev/v1alpha1\nkind: AppCredential\nmetadata: {name: late}\nspec: {}\n");
     laptop.says(&["Created", "default/late", "secrets/default/late-credential"]).await;
     crate::laptop::eventually("a token", || laptop.token("default/late-credential")["access_token"].is_string()).await;

@@ -141,7 +141,7 @@ async fn the_first_command_shows_the_main_job_whole() {
     let token = terminal.line("a token", |line| line.starts_with("ey")).await;
     assert_eq!(token.split('.').count(), 3, "{token}");
 
-    terminal.paste(&step(&greeting, "checked"));
+    terminal.paste(&step(&greeting, "check the token"));
     terminal.line("an active token", |line| line.starts_with(r#"{"active":true"#)).await;
 
     terminal.paste(&step(&greeting, "Post to Webhook demo/alerts"));
@@ -156,7 +156,7 @@ async fn the_first_command_shows_the_main_job_whole() {
     let billing = fs::read_to_string(quickstart.directory.join("billing.yaml")).unwrap();
     save(&quickstart.directory.join("billing.yaml"), &(billing + "  revoked: true\n"));
     terminal.line("the edit", |line| line.contains("Revoked") && line.contains("demo/billing")).await;
-    terminal.paste_until(&step(&greeting, "checked"), r#"{"active":false}"#).await;
+    terminal.paste_until(&step(&greeting, "check the token"), r#"{"active":false}"#).await;
 
     terminal.paste(CTRL_C);
     assert!(terminal.ended().await.success(), "{}", terminal.screen());
@@ -169,6 +169,9 @@ async fn the_first_command_shows_the_main_job_whole() {
     let greeting = terminal.screen();
     assert!(greeting.contains(&format!("URL        {}\n", state[2])), "{greeting}");
     assert!(greeting.contains("AppCredential demo/billing  Revoked\n"), "{greeting}");
+    let again = "demo/billing is revoked. To go through all steps, remove \"revoked: true\" from ";
+    assert!(greeting.contains(again), "{greeting}");
+    assert!(!greeting.contains("Revoke demo/gateway"), "it checks tokens: {greeting}");
     terminal.paste(CTRL_C);
     assert!(terminal.ended().await.success(), "{}", terminal.screen());
 }
@@ -178,13 +181,13 @@ async fn every_line_can_be_pasted_at_once_and_the_last_one_revokes() {
     let quickstart = Quickstart::new("terminal-at-once");
     let mut terminal = Terminal::start(&quickstart.directory, &quickstart.command("127.0.0.1:0")).await;
     let greeting = terminal.screen();
-    for words in ["access token", "checked", "Post to Webhook demo/alerts", "Revoke demo/billing"] {
+    for words in ["access token", "check the token", "Post to Webhook demo/alerts", "Revoke demo/billing"] {
         terminal.paste(&step(&greeting, words));
     }
     terminal.line("an active token", |line| line.starts_with(r#"{"active":true"#)).await;
     terminal.line("the delivery", |line| line.contains("Delivered       POST /alerts")).await;
     terminal.line("the edit", |line| line.contains("Revoked") && line.contains("demo/billing")).await;
-    terminal.paste_until(&step(&greeting, "checked"), r#"{"active":false}"#).await;
+    terminal.paste_until(&step(&greeting, "check the token"), r#"{"active":false}"#).await;
     terminal.paste(CTRL_C);
     assert!(terminal.ended().await.success());
 }

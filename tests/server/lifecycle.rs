@@ -101,9 +101,18 @@ fn connections_are_accepted_until_the_delay_has_passed() {
     let realm = Realm::new();
     realm.client("app", |_| {});
     let server = realm.start(&["--shutdown-delay", "2s"]);
+    let mut kept = Connection::open(server.public);
+    let get = Request::get("/oauth/jwks").bytes();
+    kept.write(&get);
+    assert_eq!(kept.response("GET").header("connection"), None);
     server.signal("TERM");
     server.wait_until("unready", || server.probe("/readyz").status == 503);
     assert_eq!(status(&server, "app"), 200);
+    // A connection in use ends with an answer that says so, and never with a request that gets none.
+    kept.write(&get);
+    let last = kept.response("GET");
+    assert_eq!((last.status, last.header("connection")), (200, Some("close")));
+    kept.closed();
     server.exits();
 
     let server = realm.start(&["--shutdown-delay", "10m"]);

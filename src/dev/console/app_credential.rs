@@ -68,7 +68,7 @@ pub(super) fn token_step(client: &AppCredential, console: &Console) -> Step {
     let (url, secret) = (&console.url, quoted(&console.secret(client)));
     let authentication = authentication(client);
     Step {
-        title: format!("Get an access token, as {}. It is printed.", label(client)),
+        title: format!("Get an access token as {}, and print it.", label(client)),
         lines: format!(
             "secret={secret}\ntoken=$(curl -sS {url}{TOKEN_PATH} -d grant_type=client_credentials \\\n  {authentication} |\n  {EXTRACT}); echo \"$token\"\n"
         ),
@@ -80,7 +80,7 @@ pub(super) fn check_step(checker: &AppCredential, console: &Console) -> Step {
     let (url, secret) = (&console.url, quoted(&console.secret(checker)));
     let authentication = authentication(checker);
     Step {
-        title: format!("Have the token checked, by {}. The answer says \"active\":true.", label(checker)),
+        title: format!("Have {} check the token. The answer says \"active\":true.", label(checker)),
         lines: format!(
             "secret={secret}\ncurl -sS -w '\\n' {url}{INTROSPECTION_PATH} -d token=\"$token\" \\\n  {authentication}\n"
         ),
@@ -125,10 +125,21 @@ fn can_be_appended(client: &AppCredential, file: &Path) -> bool {
 /// What is missing to try tokens.
 pub(super) fn hint(resources: &[AppCredential]) -> Option<String> {
     if resources.is_empty() {
-        return Some("There is no AppCredential yet: write one into a .yaml file there.".into());
+        return Some("There is no AppCredential yet: write one into a .yaml file in that directory.".into());
     }
     let hint = || format!("To check tokens, give an AppCredential the scope: spec.scopes: [\"{INTROSPECT_SCOPE}\"]");
     checker(resources).is_none().then(hint)
+}
+
+/// Why a token step has no credential of those who call APIs: an earlier run was told to revoke it.
+pub(super) fn revoked_hint(resources: &[AppCredential], console: &Console) -> Option<String> {
+    if client(resources).is_some_and(|client| !may_introspect(client)) {
+        return None;
+    }
+    let revoked = resources.iter().find(|resource| resource.spec.revoked == Some(true) && !may_introspect(resource))?;
+    let (name, file) = (label(revoked), console.file(revoked));
+    let file = file.display();
+    Some(format!("{name} is revoked. To go through all steps, remove \"revoked: true\" from {file}, and start again."))
 }
 
 /// curl reads the client id and secret from their files, so that neither stands in a process list or a history.

@@ -3,7 +3,10 @@
 use std::fmt::Write as _;
 
 use super::{Console, app_credential, webhook};
-use crate::crd::{AppCredential, Webhook};
+use crate::{
+    crd::{AppCredential, Webhook},
+    dev::objects::key,
+};
 
 /// One thing to try.
 pub(super) struct Step {
@@ -15,8 +18,15 @@ pub(super) struct Step {
     pub(super) after: String,
 }
 
+/// All steps as text.
+pub(super) struct Steps {
+    pub(super) text: String,
+    /// Whether there is anything to paste.
+    pub(super) has_lines: bool,
+}
+
 /// All steps: a token, its check, a post to each Webhook, and the end of the token.
-pub(super) fn steps(app_credentials: &[AppCredential], webhooks: &[Webhook], console: &Console) -> String {
+pub(super) fn steps(app_credentials: &[AppCredential], webhooks: &[Webhook], console: &Console) -> Steps {
     let client = app_credential::client(app_credentials);
     let checker = app_credential::checker(app_credentials);
     let mut steps = Vec::new();
@@ -24,11 +34,19 @@ pub(super) fn steps(app_credentials: &[AppCredential], webhooks: &[Webhook], con
     steps.extend(client.and(checker).map(|checker| app_credential::check_step(checker, console)));
     let check_number = steps.len();
     steps.extend(webhooks.iter().filter_map(|webhook| webhook::post_step(webhook, console)));
-    if let Some((client, _)) = client.zip(checker) {
+    // Revoked itself, the checker could not say so any more.
+    if let Some((client, checker)) = client.zip(checker)
+        && key(client) != key(checker)
+    {
         steps.push(app_credential::revoke_step(client, check_number, console));
     }
     let hint = if webhooks.is_empty() || client.is_some() { app_credential::hint(app_credentials) } else { None };
-    numbered(&steps) + &hint.map(|hint| format!("\n{hint}\n")).unwrap_or_default()
+    let hints = [hint, app_credential::revoked_hint(app_credentials, console)];
+    let mut text = numbered(&steps);
+    for hint in hints.into_iter().flatten() {
+        let _ = write!(text, "\n{hint}\n"); // a String takes everything
+    }
+    Steps { text, has_lines: !steps.is_empty() }
 }
 
 fn numbered(steps: &[Step]) -> String {

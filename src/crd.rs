@@ -31,3 +31,6 @@ pub const GROUP: &str = "snaphook.dev";
 pub const ALLOW_REFERENCE_LABEL: &str = "snaphook.dev/allow-reference";
 /// The field manager of everything that the controller writes.
 pub const FIELD_MANAGER: &str = "snaphook";
+/// The pattern of `spec.displayName`: no control characters, C1 among them, and none that turn the direction of text around: it is
+/// shown on terminals.
+const DISPLAY_NAME: &str = r"^[^\x00-\x1f\x7f-\x9f\x{061c}\x{200e}\x{200f}\x{2028}-\x{202e}\x{2066}-\x{2069}]+$";

@@ -19,6 +19,7 @@ pub mod crd;
 pub mod delivery;
 pub mod dev;
 pub mod file_watch;
+mod glob;
 pub mod http;
 pub mod inbound;
 pub mod plugin;

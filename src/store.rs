@@ -8,7 +8,7 @@ mod snapshot;
 mod url_hash;
 
 pub use records::{Ambiguity, Document, Notice, Problem, Records, Refusal};
-pub use snapshot::{Counts, Snapshot, Store};
+pub use snapshot::{Counts, Needs, Snapshot, Store};
 pub use url_hash::UrlHash;
 
 use std::time::Instant;

@@ -15,7 +15,7 @@ mod resource;
 mod scope;
 
 pub use bearer::{BearerError, bearer};
-pub use check::{Verified, verify};
+pub use check::{PostError, Verified, verify};
 pub use claims::{Audience, Claims};
 pub use client::{Client, Clients};
 pub use client_auth::authenticate;

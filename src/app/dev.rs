@@ -12,7 +12,7 @@ use crate::{
     dev::{
         admission::Checkers,
         console::{Console, reachable},
-        layout::Layout,
+        layout::{self, Layout},
         manifests::CONFIG,
         receiver::{LocalReceiver, ReceiverAddress},
         run::{Configuration, Driver},
@@ -57,10 +57,10 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
 
 async fn work(args: Args) -> anyhow::Result<ExitCode> {
     let shutdown = Shutdown::on_signals().context("cannot listen for signals")?;
-    let layout = Layout::open(&args.directory)?;
+    let layout = Layout::open(&args.directory, &layout::notes()?)?;
     let (directory, records) = (std::fs::canonicalize(&args.directory)?, layout.records());
     let socket = layout.admin_socket();
-    let guard = Guard { exceptions: Vec::new(), loopback: true, forbidden: vec![args.listen.into()] };
+    let guard = Guard { loopback: true, forbidden: vec![args.listen.into()], ..Guard::default() };
     let hooks = Hooks::with(&layout.queue(), socket.as_deref(), guard, None).await?;
     let world = Directory::open(layout)?;
     let store = Arc::new(Store::default());

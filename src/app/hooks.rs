@@ -34,6 +34,10 @@ pub struct HookArgs {
     /// Receivers that are allowed although they are not on the public internet: 10.0.0.0/8, 10.1.2.3 or 10.1.2.3:8080
     #[arg(long, value_name = "NETWORK|ADDR[:PORT]", value_delimiter = ',')]
     allow_egress: Vec<Exception>,
+    /// Addresses that no delivery goes to, whatever --allow-egress says and though they are public; a Service that a Webhook names is not
+    /// concerned
+    #[arg(long, value_name = "NETWORK|ADDR[:PORT]", value_delimiter = ',')]
+    deny_egress: Vec<Exception>,
     /// Certificate authorities, in PEM, that receivers may have besides those that the system trusts; read again when it changes
     #[arg(long, value_name = "FILE")]
     egress_ca: Option<PathBuf>,
@@ -54,7 +58,8 @@ impl Hooks {
     /// The queue cannot be opened, receivers cannot be checked, or the socket cannot be made.
     pub async fn open(args: &HookArgs, own: &[SocketAddr]) -> anyhow::Result<Self> {
         let forbidden = own.iter().copied().map(Forbidden::from).chain(of_the_cluster()).collect();
-        let guard = Guard { exceptions: args.allow_egress.clone(), loopback: false, forbidden };
+        let (exceptions, denied) = (args.allow_egress.clone(), args.deny_egress.clone());
+        let guard = Guard { exceptions, denied, loopback: false, forbidden };
         Self::with(&args.queue, Some(&args.admin_socket), guard, args.egress_ca.as_deref()).await
     }
 

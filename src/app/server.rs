@@ -26,7 +26,7 @@ use crate::{
     delivery::queue::Queue,
     http::{Config, Serve, Server, Stop, TlsFiles},
     record::bundle,
-    store::{self, Store},
+    store::{self, Needs, Store},
     telemetry::logging,
 };
 
@@ -166,7 +166,8 @@ fn runtime() -> anyhow::Result<Runtime> {
 }
 
 async fn serve(args: Args) -> anyhow::Result<()> {
-    let store = Arc::new(Store::default());
+    let needs = if args.serve.contains(&Part::Hooks) { Needs::Everything } else { Needs::Tokens };
+    let store = Arc::new(Store::new(needs));
     let stop = stop()?;
     let source = Source {
         records: args.records.clone(),

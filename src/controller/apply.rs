@@ -3,11 +3,12 @@
 use std::future::Future;
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::{api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 
 use super::{
     consumer::Consumer,
     fetch::{Depth, ObjectVersion, Observed, StoredRecord},
+    refusal::Reason,
     report::Note,
     route::{RouteWrite, RouteWrites},
     steps::{StatusOf, Steps},
@@ -36,6 +37,12 @@ pub trait World<K: Steps>: Send + Sync {
     fn leave_former_place(&self, resource: &K) -> impl Future<Output = Result<(), ApplyError>> + Send;
     /// Removes the record of this very resource, if there is one.
     fn delete_record(&self, resource: &K) -> impl Future<Output = Result<(), ApplyError>> + Send;
+    /// Whether the Secret for an app would be taken, without making or changing it.
+    fn try_consumer(
+        &self,
+        consumer: &Consumer,
+        seen: Option<&Secret>,
+    ) -> impl Future<Output = Result<(), ApplyError>> + Send;
     /// Makes a Secret for an app that does not exist yet.
     fn create_consumer(&self, consumer: &Consumer) -> impl Future<Output = Result<(), ApplyError>> + Send;
     /// Changes a Secret for an app that is still as it was seen. Returns whether anything had to change.
@@ -276,6 +283,10 @@ async fn write_all<K: Steps, W: World<K>>(
     if !has_finalizer(resource) {
         world.add_finalizer(resource).await?;
     }
+    // With a new secret the record changes at each try, though nobody will have that secret.
+    if was_refused(resource) {
+        world.try_consumer(&desired.consumer, present(observed, &desired.consumer)).await?;
+    }
     let written = write_record(world, observed.record.as_ref().map(Seen::of), &desired.record).await?;
     write_consumer(world, observed, &desired.consumer).await?;
     write_record(world, Some(Seen { document: Some(&desired.record), version: Some(written) }), &desired.settled)
@@ -327,11 +338,21 @@ async fn write_consumer<K: Steps, W: World<K>>(
     observed: &Observed<K>,
     wanted: &Consumer,
 ) -> Result<(), ApplyError> {
-    match observed.consumer(&wanted.name).or(observed.foreign.as_ref()) {
+    match present(observed, wanted) {
         None => world.create_consumer(wanted).await,
         // Labels and annotations that are no longer wanted show only in the managed fields, which caches do not keep.
         Some(secret) => world.update_consumer(wanted, secret).await.map(drop),
     }
+}
+
+/// What lies under the name of a Secret for an app.
+fn present<'a, K: Steps>(observed: &'a Observed<K>, wanted: &Consumer) -> Option<&'a Secret> {
+    observed.consumer(&wanted.name).or(observed.foreign.as_ref())
+}
+
+/// Whether a write for the resource was last refused for good.
+fn was_refused<K: Kind>(resource: &K) -> bool {
+    resource.conditions().iter().any(|condition| condition.reason == Reason::WriteRefused.as_str())
 }
 
 /// The finalizer, which exists for the record alone.
@@ -340,5 +361,11 @@ pub const FINALIZER: &str = "snaphook.dev/record";
 /// Whether deletion waits for us.
 #[must_use]
 pub fn has_finalizer<K: Kind>(resource: &K) -> bool {
-    resource.meta().finalizers.iter().flatten().any(|finalizer| finalizer == FINALIZER)
+    holds_finalizer(resource.meta())
+}
+
+/// The same of any object.
+#[must_use]
+pub fn holds_finalizer(metadata: &ObjectMeta) -> bool {
+    metadata.finalizers.iter().flatten().any(|finalizer| finalizer == FINALIZER)
 }

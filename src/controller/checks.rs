@@ -9,7 +9,7 @@ use super::{
     refusal::{Reason, Refusal, refuse},
     steps::Steps,
 };
-use crate::crd::{ALLOW_REFERENCE_LABEL, SecretFrom};
+use crate::crd::{ALLOW_REFERENCE_LABEL, Kind, SecretFrom};
 
 /// Nobody else stands in the way of the Secret for the app.
 ///
@@ -33,6 +33,20 @@ fn check_rival<K: Steps>(resource: &K, observed: &Observed<K>) -> Result<(), Ref
             K::KIND
         ),
     )
+}
+
+/// Another resource of the kind, `namespace/name`, in a message to whoever has this one. What is in other namespaces is not theirs to know.
+#[must_use]
+pub fn named<K: Kind>(resource: &K, other: &str) -> String {
+    let own = resource.namespace().unwrap_or_default();
+    match other.split_once('/') {
+        Some((namespace, name)) if namespace == own => format!("the {} {name}", K::KIND),
+        _ => format!("{} {} of another namespace", article(K::KIND), K::KIND),
+    }
+}
+
+fn article(kind: &str) -> &'static str {
+    if kind.starts_with(['A', 'E', 'I', 'O', 'U']) { "an" } else { "a" }
 }
 
 fn check_foreign<K: Steps>(resource: &K, observed: &Observed<K>) -> Result<(), Refusal> {
@@ -92,22 +106,15 @@ pub fn referenced<'a, K: Steps>(
 ) -> Result<&'a [u8], Refusal> {
     let namespace = resource.namespace().unwrap_or_default();
     let (name, key) = (&from.secret_key_ref.name, &from.secret_key_ref.key.0);
-    let Some(secret) = observed.references.get(name) else {
+    // Nobody learns by a reference whether a Secret is there that its owner has not opened.
+    let Some(secret) = observed.references.get(name).filter(|secret| allows_reference(secret)) else {
         return refuse(
-            Reason::SecretNotFound,
+            Reason::ReferenceNotAvailable,
             format!(
-                "{field}: waiting for the Secret {name} in namespace {namespace}, which does not exist or lacks the label {ALLOW_REFERENCE_LABEL}=true"
+                "{field}: waiting for the Secret {name}; if it is there, its owner has to allow references to it: kubectl label secret {name} -n {namespace} {ALLOW_REFERENCE_LABEL}=true"
             ),
         );
     };
-    if !allows_reference(secret) {
-        return refuse(
-            Reason::ReferenceNotAllowed,
-            format!(
-                "{field}: the owner of the Secret {name} has to allow references to it: kubectl label secret {name} -n {namespace} {ALLOW_REFERENCE_LABEL}=true"
-            ),
-        );
-    }
     let Some(value) = fetch::data(secret).get(key) else {
         return refuse(
             Reason::SecretKeyNotFound,

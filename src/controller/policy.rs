@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     config::{Namespaces, Policy, Rule},
+    glob::{any_glob_matches, glob_matches},
     record::endpoint::Limits,
 };
 
@@ -26,7 +27,7 @@ pub fn for_namespace<'a>(policy: &'a Policy, namespace: &str, labels: &BTreeMap<
 
 fn fits(namespaces: &Namespaces, name: &str, labels: &BTreeMap<String, String>) -> bool {
     let Namespaces { names, match_labels } = namespaces;
-    names.as_ref().is_none_or(|globs| any_glob(globs, name))
+    names.as_ref().is_none_or(|globs| any_glob_matches(globs, name))
         && match_labels.iter().all(|(key, value)| labels.get(key) == Some(value))
 }
 
@@ -53,7 +54,7 @@ impl Verdict<'_> {
     /// The reason, naming the rule's place.
     pub fn audience(&self, audience: &str) -> Result<(), String> {
         match self.rule.and_then(|(index, rule)| Some((index, rule.audiences.as_ref()?))) {
-            Some((index, globs)) if !any_glob(globs, audience) => {
+            Some((index, globs)) if !any_glob_matches(globs, audience) => {
                 Err(format!("spec.audiences: {audience:?} is not allowed by policy.rules[{index}].audiences"))
             }
             _ => Ok(()),
@@ -65,7 +66,7 @@ impl Verdict<'_> {
     /// # Errors
     /// The reason, naming the rule's place.
     pub fn client_id(&self, client_id: &str) -> Result<(), String> {
-        if self.rule.is_some_and(|(_, rule)| any_glob(&rule.client_ids, client_id)) {
+        if self.rule.is_some_and(|(_, rule)| any_glob_matches(&rule.client_ids, client_id)) {
             return Ok(());
         }
         Err(format!(
@@ -105,7 +106,7 @@ impl Verdict<'_> {
     /// # Errors
     /// The reason, naming the rule's place.
     pub fn route_host(&self, host: &str) -> Result<(), String> {
-        if self.rule.is_some_and(|(_, rule)| any_glob(&rule.route_hosts, host)) {
+        if self.rule.is_some_and(|(_, rule)| any_glob_matches(&rule.route_hosts, host)) {
             return Ok(());
         }
         let place = self.place("routeHosts");
@@ -119,7 +120,7 @@ impl Verdict<'_> {
     /// # Errors
     /// The reason, naming the rule's place.
     pub fn route_annotation(&self, key: &str) -> Result<(), String> {
-        if self.rule.is_some_and(|(_, rule)| any_glob(&rule.route_annotations, key)) {
+        if self.rule.is_some_and(|(_, rule)| any_glob_matches(&rule.route_annotations, key)) {
             return Ok(());
         }
         let place = self.place("routeAnnotations");
@@ -152,22 +153,6 @@ fn grants(globs: &[String], scope: &str) -> bool {
     globs.iter().any(|glob| glob_matches(glob, scope) && (!reserved || glob.starts_with(RESERVED_SCOPES)))
 }
 
-fn any_glob(globs: &[String], text: &str) -> bool {
-    globs.iter().any(|glob| glob_matches(glob, text))
-}
-
-/// `*` stands for any text, also none; everything else for itself.
-fn glob_matches(glob: &str, text: &str) -> bool {
-    let Some((head, mut rest)) = glob.split_once('*') else { return glob == text };
-    let Some(mut text) = text.strip_prefix(head) else { return false };
-    while let Some((middle, tail)) = rest.split_once('*') {
-        let Some(at) = text.find(middle) else { return false };
-        text = &text[at + middle.len()..];
-        rest = tail;
-    }
-    text.ends_with(rest)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -175,26 +160,6 @@ mod tests {
 
     fn policy(rules: &str) -> Policy {
         Config::parse(&format!("realm: {{issuer: 'https://x'}}\npolicy:\n  rules:\n{rules}")).unwrap().policy
-    }
-
-    #[test]
-    fn globs_match_whole_texts() {
-        for (glob, text, expected) in [
-            ("*", "", true),
-            ("*", "anything", true),
-            ("orders:*", "orders:read", true),
-            ("orders:*", "orders", false),
-            ("*:read", "orders:read", true),
-            ("a*b*c", "a1b2c", true),
-            ("a*b*c", "a1c2b", false),
-            ("a*a", "a", false),
-            ("plain", "plain", true),
-            ("plain", "plainer", false),
-            ("https://*.example.com", "https://api.example.com", true),
-            ("https://*.example.com", "https://example.com.evil.test", false),
-        ] {
-            assert_eq!(glob_matches(glob, text), expected, "{glob} {text}");
-        }
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub use self::{
 use super::{
     apply::ApplyError,
     fetch::{self, Depth, ObjectVersion, StoredRecord},
-    watches::{Cache, FormCache, Listed},
+    watches::{Cache, FormCache, Listed, Trigger},
 };
 use crate::{
     config::SidecarRealm,
@@ -150,14 +150,14 @@ impl Place {
         }
     }
 
-    /// Removes a record that is still as it was seen.
+    /// Removes a record that is still as it was seen. Returns whether it was there.
     ///
     /// # Errors
     /// It has changed, or could not be removed.
-    pub async fn delete(&self, id: &Id, seen: &ObjectVersion) -> Result<(), ApplyError> {
+    pub async fn delete(&self, id: &Id, seen: &ObjectVersion) -> Result<bool, ApplyError> {
         match self {
             Self::Own(secrets) => secrets.delete(id, seen).await,
-            Self::Bundled(bundles) => bundles.delete(id, seen).await,
+            Self::Bundled(bundles) => bundles.delete(id, seen).await.map(|()| true),
         }
     }
 }
@@ -299,6 +299,20 @@ impl Records {
         }
     }
 
+    /// The records of a resource in the caches, wherever they lie.
+    pub fn of(&self, resource: &Trigger) -> Vec<Found> {
+        let Trigger { kind, namespace, name } = resource;
+        let Some(kind) = Kind::made_from(kind) else { return Vec::new() };
+        let id = Id { kind, name: record::secret_name(resource.kind, namespace, name) };
+        let places = [Some(self.place(namespace)), self.former_place(namespace, &id)];
+        let found = places.into_iter().flatten().filter_map(|place| {
+            let stored = place.cached(&id)?;
+            let of_namespace = matches!(place, Place::Bundled(_)).then(|| namespace.clone());
+            Some(Found { place, of_namespace, id: id.clone(), stored })
+        });
+        found.collect()
+    }
+
     /// Every record in the caches, with where it lies, for those who look for orphans. Also what somebody put into a bundle.
     pub fn all(&self) -> impl Iterator<Item = Found> {
         let own = self.caches.own.all_kept().into_iter().filter_map(|kept| self.own.clone().found(&kept));
@@ -350,5 +364,5 @@ async fn remove<R: Document>(place: &Place, id: &Id, uid: &str) -> Result<(), Ap
     if record::parse(&stored.json.0).is_ok_and(of_another) {
         return Ok(());
     }
-    place.delete(id, &stored.version).await
+    place.delete(id, &stored.version).await.map(drop)
 }

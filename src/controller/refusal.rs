@@ -19,12 +19,10 @@ pub enum Reason {
     SecretTypeMismatch,
     /// Somebody keeps rewriting our Secret.
     SecretContested,
-    /// A Secret that is referred to is not there.
-    SecretNotFound,
+    /// A Secret that is referred to is not there, or its owner has not allowed references to it.
+    ReferenceNotAvailable,
     /// A key that is referred to is not there.
     SecretKeyNotFound,
-    /// The Secret's owner has not allowed references to it.
-    ReferenceNotAllowed,
     /// The secret could be guessed.
     SecretTooShort,
     /// The secret has characters that OAuth does not allow.
@@ -63,9 +61,8 @@ impl Reason {
             Self::SecretImmutable => "SecretImmutable",
             Self::SecretTypeMismatch => "SecretTypeMismatch",
             Self::SecretContested => "SecretContested",
-            Self::SecretNotFound => "SecretNotFound",
+            Self::ReferenceNotAvailable => "ReferenceNotAvailable",
             Self::SecretKeyNotFound => "SecretKeyNotFound",
-            Self::ReferenceNotAllowed => "ReferenceNotAllowed",
             Self::SecretTooShort => "SecretTooShort",
             Self::SecretNotPrintable => "SecretNotPrintable",
             Self::FieldNotAllowed => "FieldNotAllowed",
@@ -84,10 +81,7 @@ impl Reason {
     /// Waiting ends by itself when something else appears; everything else needs a person.
     #[must_use]
     pub fn is_waiting(self) -> bool {
-        matches!(
-            self,
-            Self::SecretNotFound | Self::SecretKeyNotFound | Self::ReferenceNotAllowed | Self::TooManyVersions
-        )
+        matches!(self, Self::ReferenceNotAvailable | Self::SecretKeyNotFound | Self::TooManyVersions)
     }
 }
 

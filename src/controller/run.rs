@@ -48,6 +48,8 @@ const RESYNC: Duration = Duration::from_mins(10);
 const SETTLE: Duration = Duration::from_millis(10);
 /// The result of a run that did what it had to, as metrics name it.
 const OK: &str = "ok";
+/// Deleted resources whose records are removed at a time.
+const ENDED_AT_ONCE: usize = 16;
 const LONGEST_BACKOFF: Duration = Duration::from_mins(1);
 
 /// What the outside sees of the work.
@@ -103,7 +105,18 @@ struct Work {
     cluster: Cluster,
     config: Config,
     metrics: Arc<Metrics>,
-    failures: Mutex<HashMap<Trigger, u32>>,
+    failures: Mutex<HashMap<Trigger, Failure>>,
+}
+
+/// A resource that could not be brought up to date.
+#[derive(Clone, Copy)]
+struct Failure {
+    /// In a row.
+    count: u32,
+    /// When it is tried again. Events of our own writes do not change that.
+    until: Instant,
+    /// What was asked of it then: something else is tried at once.
+    asked: u64,
 }
 
 /// The cluster as each lane has it, with the lane's namespace, before anything is watched: caches are empty.
@@ -210,7 +223,12 @@ impl Lane {
         let (app_credentials, of_app_credentials) = mpsc::unbounded();
         let (webhooks, of_webhooks) = mpsc::unbounded();
         let (webhook_credentials, of_webhook_credentials) = mpsc::unbounded();
+        let (orphans, of_orphans) = mpsc::unbounded();
         let sort = triggers.for_each(|trigger| {
+            if work.is_gone(&trigger) {
+                let _ = orphans.unbounded_send(trigger);
+                return future::ready(());
+            }
             work.cluster.wakes.wake(&trigger);
             // A queue that is gone: so is everything here in a moment.
             let _ = match trigger.kind {
@@ -228,7 +246,8 @@ impl Lane {
             work.clone().drive::<Webhook>(of_webhooks),
             work.clone().drive::<WebhookCredential>(of_webhook_credentials),
         );
-        future::join3(sort, work.sweep(), drives).await;
+        let end_orphans = of_orphans.for_each_concurrent(ENDED_AT_ONCE, |trigger| work.end_orphan(trigger));
+        future::join4(sort, work.sweep_again_and_again(), end_orphans, drives).await;
     }
 }
 
@@ -257,6 +276,9 @@ impl Work {
     {
         self.caches_are_whole::<K>().await;
         let (trigger, started) = (Trigger::of(guarded), Instant::now());
+        if let Some(pause) = self.pause_of(guarded, started) {
+            return Ok(Action::requeue(pause));
+        }
         self.cluster.wakes.begin(&trigger);
         let done = self.bring_up_to_date(guarded).await;
         let result = done.as_ref().err().map_or(OK, ApplyError::reason);
@@ -317,28 +339,39 @@ impl Work {
         Action::await_change()
     }
 
-    fn lock_failures(&self) -> std::sync::MutexGuard<'_, HashMap<Trigger, u32>> {
+    /// For how long a resource still waits after a failure.
+    fn pause_of<K: Kind>(&self, guarded: &Guarded<K>, now: Instant) -> Option<Duration> {
+        let failure = self.lock_failures().get(&Trigger::of(guarded)).copied()?;
+        let waits = failure.until > now && failure.asked == watches::what_is_asked(guarded);
+        waits.then(|| failure.until.duration_since(now))
+    }
+
+    fn lock_failures(&self) -> std::sync::MutexGuard<'_, HashMap<Trigger, Failure>> {
         self.failures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Each resource waits for itself, longer each time.
     fn back_off<K: Kind>(&self, guarded: &Guarded<K>, error: &ApplyError) -> Action {
+        let (trigger, asked) = (Trigger::of(guarded), watches::what_is_asked(guarded));
         let mut failures = self.lock_failures();
-        let count = failures.entry(Trigger::of(guarded)).or_default();
-        *count = count.saturating_add(1);
-        if *count > 1 || !matches!(error, ApplyError::Conflict { .. }) {
+        let count = failures.get(&trigger).map_or(0, |failure| failure.count).saturating_add(1);
+        let pause = back_off(count);
+        // What has changed meanwhile is looked at as soon as the watches tell of it.
+        let is_conflict = matches!(error, ApplyError::Conflict { .. });
+        let until = Instant::now() + if is_conflict { Duration::ZERO } else { pause };
+        failures.insert(trigger, Failure { count, until, asked });
+        if count > 1 || !is_conflict {
             tracing::warn!(
                 kind = K::KIND,
                 namespace = guarded.namespace(),
                 name = guarded.name_any(),
                 reason = error.reason(),
-                tries = *count,
+                tries = count,
                 error = error as &dyn std::error::Error,
                 "not reconciled yet"
             );
         }
-        let pause = Duration::from_millis(50).saturating_mul(2_u32.saturating_pow((*count).min(16)));
-        Action::requeue(jittered(pause.min(LONGEST_BACKOFF)))
+        Action::requeue(pause)
     }
 
     async fn report_unreadable<K: Steps>(&self, resource: &K, error: &str) -> Result<(), ApplyError>
@@ -352,6 +385,59 @@ impl Work {
         let before = self.cluster.reported(resource).await?;
         let status = report::of_unreadable(resource, before.clone(), &refusal, Timestamp::now());
         if status == before { Ok(()) } else { self.cluster.write_status(resource, &status).await }
+    }
+
+    /// Whether a resource that something is said of is not there. Before everything was listed nobody knows.
+    fn is_gone(&self, trigger: &Trigger) -> bool {
+        let resources = &self.cluster.caches.resources;
+        match trigger.kind {
+            AppCredential::KIND => is_absent::<AppCredential>(resources, trigger),
+            Webhook::KIND => is_absent::<Webhook>(resources, trigger),
+            WebhookCredential::KIND => is_absent::<WebhookCredential>(resources, trigger),
+            _ => false,
+        }
+    }
+
+    /// Removes the record and the routes of a resource that is gone, which its finalizer does unless somebody has taken that away. A resource
+    /// that is back by now keeps them, and those of its predecessor are replaced as it is looked at.
+    async fn end_orphan(&self, trigger: Trigger) {
+        for listed in self.cluster.records.caches().listed() {
+            listed.wait().await;
+        }
+        let mut tries = 0;
+        while let Err(error) = self.try_end_orphan(&trigger).await {
+            let Trigger { kind, namespace, name } = &trigger;
+            tracing::warn!(
+                kind,
+                namespace,
+                name,
+                reason = error.reason(),
+                "the record of a deleted resource is still there"
+            );
+            tries += 1;
+            tokio::time::sleep(back_off(tries)).await;
+        }
+    }
+
+    async fn try_end_orphan(&self, trigger: &Trigger) -> Result<(), ApplyError> {
+        for found in self.cluster.records.of(trigger) {
+            self.sweep_record(&found).await?;
+        }
+        let Caches { ingresses, http_routes, .. } = &self.cluster.caches;
+        let routes = ingresses.all().map(Route::from).chain(http_routes.all().map(Route::from));
+        let is_its_own = |route: &Route| route.owner().is_some_and(|owner| trigger.is_of(&owner));
+        for route in routes.filter(is_its_own) {
+            self.sweep_route(&route).await?;
+        }
+        Ok(())
+    }
+
+    /// What no event told is found by this.
+    async fn sweep_again_and_again(&self) {
+        loop {
+            self.sweep().await;
+            tokio::time::sleep(jittered(RESYNC)).await;
+        }
     }
 
     /// Removes records whose resource went while nobody was looking: without its finalizer, or with its CRD.
@@ -403,13 +489,16 @@ impl Work {
         if belongs && self.is_there(&source).await? {
             return Ok(());
         }
-        tracing::info!(
-            kind = source.kind,
-            namespace = source.namespace,
-            name = source.name,
-            "removing the record of a resource that is gone"
-        );
-        found.place.delete(&found.id, &found.stored.version).await
+        if found.place.delete(&found.id, &found.stored.version).await? {
+            self.metrics.orphan_removed();
+            tracing::info!(
+                kind = source.kind,
+                namespace = source.namespace,
+                name = source.name,
+                "removed the record of a resource that is gone"
+            );
+        }
+        Ok(())
     }
 
     async fn is_there(&self, source: &record::Source) -> Result<bool, ApplyError> {
@@ -427,8 +516,9 @@ impl Work {
         Resources: Of<K>,
     {
         let resources: &Indexed<K> = self.cluster.caches.resources.of();
-        let known = ObjectRef::new(&source.name).within(&source.namespace);
-        Ok(resources.get(&known).is_some() || self.cluster.resource_exists::<K>(source).await?)
+        let known = resources.get(&ObjectRef::new(&source.name).within(&source.namespace));
+        let is_known = known.is_some_and(|known| known.uid().as_ref() == Some(&source.uid));
+        Ok(is_known || self.cluster.resource_exists::<K>(source).await?)
     }
 }
 
@@ -454,6 +544,20 @@ fn pause_until(next: Option<Timestamp>, now: Timestamp) -> Duration {
     let pause = next.and_then(|next| Duration::try_from(next.duration_since(now)).ok());
     // A little late is right on time: what has just ended must be over.
     pause.map_or(jittered(RESYNC), |pause| (pause + Duration::from_millis(20)).min(jittered(RESYNC)))
+}
+
+/// After so many failures.
+fn back_off(failures: u32) -> Duration {
+    let pause = Duration::from_millis(50).saturating_mul(2_u32.saturating_pow(failures.min(16)));
+    jittered(pause.min(LONGEST_BACKOFF))
+}
+
+fn is_absent<K: Kind>(resources: &Resources, trigger: &Trigger) -> bool
+where
+    Resources: Of<K>,
+{
+    let resources: &Indexed<K> = resources.of();
+    resources.listed().get().is_some() && resources.get(&trigger.object::<K>()).is_none()
 }
 
 fn jittered(pause: Duration) -> Duration {

@@ -20,10 +20,11 @@ use futures::{FutureExt as _, Stream, StreamExt as _, channel::mpsc, future, str
 use k8s_openapi::{
     ByteString,
     api::core::v1::{Namespace, Secret},
+    apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 use kube::{
     Api, Client, Resource as _, ResourceExt as _,
-    core::PartialObjectMeta,
+    core::{DeserializeGuard, PartialObjectMeta},
     runtime::{reflector::ObjectRef, watcher},
 };
 
@@ -40,7 +41,10 @@ use self::{
     namespaces::Namespaces,
     packed::keep,
 };
-use super::fetch::{CONSUMER_LABEL, OWNER_ANNOTATION};
+use super::{
+    apply::holds_finalizer,
+    fetch::{CONSUMER_LABEL, OWNER_ANNOTATION},
+};
 use crate::{
     crd::{ALLOW_REFERENCE_LABEL, Kind, Report as _, Webhook, WebhookCredential},
     record,
@@ -71,7 +75,7 @@ fn triggers<K: Send + 'static>(
     triggers.boxed()
 }
 
-/// The resources of a kind. A deletion also wakes the ones that it stood in the way of.
+/// The resources of a kind. A deletion names the resource that is gone, and wakes the ones that it stood in the way of.
 #[must_use]
 pub fn resources<K: Kind>(api: Api<Lean<Guarded<K>>>, what: &'static str) -> (Indexed<K>, Triggers) {
     resources_and(api, what, |_, _| {})
@@ -125,11 +129,16 @@ fn resources_and<K: Kind>(
         also(resource, gone);
         if gone {
             seen.remove(&resource.uid());
-            return all.state().iter().filter(|other| is_held_up(other)).map(|other| Trigger::of(other)).collect();
+            let all = all.state();
+            let held_up = all.iter().filter(|other| is_held_up(other)).map(|other| Trigger::of(other));
+            return held_up.chain([Trigger::of(resource)]).collect();
         }
-        let asked = what_is_asked(resource);
-        let same = seen.insert(resource.uid(), asked) == Some(asked);
-        if same { Vec::new() } else { vec![Trigger::of(resource)] }
+        let look = Look { asked: what_is_asked(resource), has_finalizer: holds_finalizer(resource.meta()) };
+        let before = seen.insert(resource.uid(), look);
+        if before.is_some_and(|before| before.asked == look.asked && before.has_finalizer <= look.has_finalizer) {
+            return Vec::new();
+        }
+        vec![Trigger::of(resource)]
     });
     (Indexed::new(cache, namespaces), triggers)
 }
@@ -143,8 +152,15 @@ fn trim_resource<K: Kind>(resource: &mut Guarded<K>) {
     }
 }
 
+/// What was last seen of a resource. That our finalizer comes is our own doing; that it goes is not.
+#[derive(Clone, Copy)]
+struct Look {
+    asked: u64,
+    has_finalizer: bool,
+}
+
 /// What users say of a resource: our own finalizer and status change nothing in it, and need no second look.
-fn what_is_asked<K: Kind>(object: &Guarded<K>) -> u64 {
+pub(super) fn what_is_asked<K: Kind>(object: &Guarded<K>) -> u64 {
     let metadata = object.meta();
     let mut hasher = DefaultHasher::new();
     metadata.uid.hash(&mut hasher);
@@ -155,25 +171,52 @@ fn what_is_asked<K: Kind>(object: &Guarded<K>) -> u64 {
     hasher.finish()
 }
 
-/// Holds an initial list back until it is whole: what was never reported on goes first, as people wait for it. Until then it is
-/// in the cache alone.
+/// Holds a list back until it is whole: what was never reported on goes first, as people wait for it. Until then it is in the cache
+/// alone. What a later list lacks was deleted while no watch was there to say so.
 fn new_first<K: Kind>(
     events: impl Stream<Item = watcher::Event<Guarded<K>>> + Send + 'static,
     all: Cache<Guarded<K>>,
 ) -> impl Stream<Item = watcher::Event<Arc<Guarded<K>>>> + Send + 'static {
     let is_reported = |resource: &K| resource.status().is_some_and(|status| status.secret_name().is_some());
+    let mut known = BTreeSet::new();
     events.flat_map(move |event| {
         stream::iter(match event {
             watcher::Event::Init | watcher::Event::InitApply(_) => Vec::new(),
             watcher::Event::InitDone => {
                 let mut listed = all.state();
                 listed.sort_by_key(|object| object.0.as_ref().is_ok_and(is_reported));
-                listed.into_iter().map(watcher::Event::Apply).collect()
+                let before = std::mem::replace(&mut known, listed.iter().map(|object| identity(object)).collect());
+                let gone = before.difference(&known).map(|it| watcher::Event::Delete(Arc::new(nothing_but(it))));
+                gone.collect::<Vec<_>>().into_iter().chain(listed.into_iter().map(watcher::Event::Apply)).collect()
             }
-            watcher::Event::Apply(object) => vec![watcher::Event::Apply(Arc::new(object))],
-            watcher::Event::Delete(object) => vec![watcher::Event::Delete(Arc::new(object))],
+            watcher::Event::Apply(object) => {
+                known.insert(identity(&object));
+                vec![watcher::Event::Apply(Arc::new(object))]
+            }
+            watcher::Event::Delete(object) => {
+                known.remove(&identity(&object));
+                vec![watcher::Event::Delete(Arc::new(object))]
+            }
         })
     })
+}
+
+/// Namespace, name and uid.
+type Identity = [String; 3];
+
+fn identity<K: Kind>(object: &Guarded<K>) -> Identity {
+    [object.namespace(), Some(object.name_any()), object.uid()].map(Option::unwrap_or_default)
+}
+
+/// A resource of which nothing else is known any more.
+fn nothing_but<K: Kind>([namespace, name, uid]: &Identity) -> Guarded<K> {
+    let metadata = ObjectMeta {
+        namespace: Some(namespace.clone()),
+        name: Some(name.clone()),
+        uid: Some(uid.clone()),
+        ..ObjectMeta::default()
+    };
+    DeserializeGuard(Ok(K::unreadable(metadata)))
 }
 
 /// Records in the realm, of resources in one namespace or in all: a trigger is the resource that a record was made from, and those

@@ -8,7 +8,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Binding, Condition, DeletionPolicy, Duration, KeyName, Kind, Report, SecretFrom, SecretTemplate, condition::Time,
+    Binding, Condition, DISPLAY_NAME, DeletionPolicy, Duration, KeyName, Kind, Report, SecretFrom, SecretTemplate,
+    condition::Time,
 };
 
 /// What a user declares: an OAuth 2.0 client for server-to-server calls (RFC 6749, section 4.4).
@@ -48,7 +49,7 @@ use super::{
 #[serde(rename_all = "camelCase")]
 pub struct AppCredentialSpec {
     /// A name for people. Default: `metadata.name`.
-    #[schemars(length(min = 1, max = 128), regex(pattern = r"^[^\x00-\x1f\x7f]+$"))]
+    #[schemars(length(min = 1, max = 128), regex(pattern = DISPLAY_NAME))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub display_name: Option<String>,
     /// Scopes that the client may ask for (RFC 6749, section 3.3). A token request without a scope gets all of them.

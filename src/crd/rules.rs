@@ -16,8 +16,10 @@ pub(super) type Placed = (&'static str, Vec<Value>);
 
 /// RFC 9110, section 5.6.2.
 const TOKEN: &str = "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$";
-/// A key of a label or annotation.
-const QUALIFIED_NAME: &str = "^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$";
+/// A key of a label or annotation: a name, and a DNS subdomain before it.
+const QUALIFIED_NAME: &str = "^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$";
+/// A prefix of such a key that is too long.
+const LONG_PREFIX: &str = "^[^/]{254}";
 
 /// A pattern of the header names that belong to HTTP or to Snaphook: a user who sets one of them breaks the call, or forges what others
 /// rely on. Receivers take `_` and `.` for `-`.

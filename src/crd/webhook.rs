@@ -18,7 +18,7 @@ pub use self::{
     status::{EndpointState, ParentStatus, RouteStatus, WebhookStatus},
     verification::{VerificationSpec, VerificationType},
 };
-use super::{DeletionPolicy, Duration, KeyName, Kind, SecretFrom, SecretTemplate};
+use super::{DISPLAY_NAME, DeletionPolicy, Duration, KeyName, Kind, SecretFrom, SecretTemplate};
 use crate::record::endpoint::{HandlerType, InactiveMode};
 
 /// What a user declares: an endpoint with a URL of its own.
@@ -60,7 +60,7 @@ use crate::record::endpoint::{HandlerType, InactiveMode};
 #[serde(rename_all = "camelCase")]
 pub struct WebhookSpec {
     /// A name for people. Default: `metadata.name`.
-    #[schemars(length(min = 1, max = 128), regex(pattern = r"^[^\x00-\x1f\x7f]+$"))]
+    #[schemars(length(min = 1, max = 128), regex(pattern = DISPLAY_NAME))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub display_name: Option<String>,
     /// False stops it: nothing is delivered, and what is posted is refused or held. Default: true.

@@ -7,7 +7,7 @@ use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Binding, Condition, KeyName, Kind, Report, SecretFrom, SecretTemplate, condition::Time};
+use super::{Binding, Condition, DISPLAY_NAME, KeyName, Kind, Report, SecretFrom, SecretTemplate, condition::Time};
 use crate::record::Location;
 
 /// What a user declares: what the server adds to each call of the Webhooks that name it.
@@ -46,7 +46,7 @@ use crate::record::Location;
 #[serde(rename_all = "camelCase")]
 pub struct WebhookCredentialSpec {
     /// A name for people; several may have the same one. Default: `metadata.name`.
-    #[schemars(length(min = 1, max = 128), regex(pattern = r"^[^\x00-\x1f\x7f]+$"))]
+    #[schemars(length(min = 1, max = 128), regex(pattern = DISPLAY_NAME))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub display_name: Option<String>,
     /// What is sent: the client id as it is, or the Base64 of client id and secret. Immutable.

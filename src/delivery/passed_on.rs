@@ -7,15 +7,67 @@ use hyper::{
 
 use super::inject::{folded, reserved};
 
-/// The sender's headers without those for this hop alone (RFC 9110, section 7.6.1), those about the way here, and those that say how
-/// long the body is and for whom. For messages that are to be stored: the sender's credentials are gone by then, as the handler drops
-/// them.
+/// What a receiver believes because a proxy before it sets it: who the user is, which address and which certificate a call comes from,
+/// which URL and method it really has. A `*` stands for any rest. A sender could otherwise say it of himself through Snaphook.
+const VOUCHED_FOR: [&str; 47] = [
+    "cf-access-*",
+    "cf-connecting-*",
+    "client-cert*", // RFC 9440
+    "client-ip",
+    "fastly-client-ip",
+    "front-end-https",
+    "proxy", // what CGI makes of it configures a program's own calls (https://httpoxy.org)
+    "remote-*",
+    "ssl-*",
+    "tailscale-user-*",
+    "true-client-ip",
+    "x-access-token",
+    "x-amz-cf-*",
+    "x-amzn-mtls-*",
+    "x-amzn-oidc-*",
+    "x-appengine-*",
+    "x-apisix-*",
+    "x-arr-*",
+    "x-auth-*",
+    "x-authelia-*",
+    "x-authenticated-*",
+    "x-authentik-*",
+    "x-client-*",
+    "x-cluster-client-ip",
+    "x-consumer-*",
+    "x-credential-*",
+    "x-envoy-*",
+    "x-goog-authenticated-*",
+    "x-goog-iap-*",
+    "x-host",
+    "x-http-method*",
+    "x-method-override",
+    "x-ms-client-principal*",
+    "x-ms-token-*",
+    "x-original-*",
+    "x-originating-*",
+    "x-pomerium-*",
+    "x-proxy-*",
+    "x-real-ip",
+    "x-remote-*",
+    "x-rewrite-*",
+    "x-scheme",
+    "x-snaphook-*",
+    "x-ssl-*",
+    "x-tls-*",
+    "x-vouch-*",
+    "x-webauth-*",
+];
+
+/// The sender's headers without those for this hop alone (RFC 9110, section 7.6.1), those about the way here, those that a proxy vouches
+/// with, and those that say how long the body is and for whom. For messages that are to be stored: the sender's credentials are gone by
+/// then, as the handler drops them.
 pub fn passed_on(sender: &HeaderMap) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
     let connection = sender.get_all(CONNECTION).iter().filter_map(|value| HeaderValue::to_str(value).ok());
     let named: Vec<_> = connection.flat_map(|value| value.split(',')).map(|name| folded(name.trim())).collect();
     sender.iter().filter(move |(name, _)| {
         let name = folded(name.as_str());
-        !is_of_this_hop(&name) && !named.contains(&name)
+        !is_of_this_hop(&name) && !is_vouched_for(&name) && !named.contains(&name)
     })
 }
 
@@ -24,8 +76,15 @@ fn is_of_this_hop(folded: &str) -> bool {
     match reserved(folded) {
         Some("content-*") => folded == "content-length",
         Some(_) => true,
-        None => matches!(folded, "user-agent" | "x-real-ip"),
+        None => folded == "user-agent",
     }
+}
+
+fn is_vouched_for(folded: &str) -> bool {
+    VOUCHED_FOR.into_iter().any(|known| match known.strip_suffix('*') {
+        Some(prefix) => folded.starts_with(prefix),
+        None => folded == known,
+    })
 }
 
 #[cfg(test)]
@@ -83,6 +142,36 @@ mod tests {
         for name in names {
             assert_eq!(passed(&[(name, "x")]), [""; 0], "{name}");
         }
+    }
+
+    #[test]
+    fn what_a_proxy_vouches_with_does_not_in_any_spelling() {
+        let names = [
+            "X-Snaphook-Client-Id",
+            "Remote-User",
+            "X-Forwarded-User",
+            "X-Forwarded-Email",
+            "X-Forwarded-Groups",
+            "X-Forwarded-Client-Cert",
+            "X-Auth-Request-User",
+            "X-Original-URL",
+            "X-Rewrite-URL",
+            "X-HTTP-Method-Override",
+            "X-HTTP-Method",
+            "X-SSL-Client-S-DN",
+            "SSL-Client-Cert",
+            "Client-Cert",
+            "X-Amzn-Oidc-Data",
+            "True-Client-IP",
+            "Proxy",
+        ];
+        for name in names {
+            for spelling in [name.to_owned(), name.replace('-', "_"), name.replace('-', "."), name.replace('-', "!")] {
+                assert_eq!(passed(&[(&spelling, "x")]), [""; 0], "{spelling}");
+            }
+        }
+        let others = [("x-shopify-topic", "1"), ("x-request-id", "2"), ("x-remotely", "3"), ("clients", "4")];
+        assert_eq!(passed(&others).len(), others.len());
     }
 
     #[test]

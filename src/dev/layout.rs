@@ -11,7 +11,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use aws_lc_rs::digest;
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use rustix::{fs::OFlags, io::Errno};
+
+use crate::random;
 
 /// The directory for everything that `snaphook dev` keeps.
 pub const STATE: &str = ".snaphook";
@@ -19,6 +23,8 @@ const PRIVATE_DIR: u32 = 0o700;
 const PRIVATE_FILE: u32 = 0o600;
 /// An object in a cluster has at most 1.5 MiB.
 const LONGEST_MANIFEST: u64 = 16 << 20;
+/// In the state directory: what it is known again by.
+const ID: &str = "id";
 const NOT_REGULAR: &str = "it is no regular file";
 
 /// The state of one DIR, locked for this process.
@@ -34,6 +40,15 @@ pub enum LayoutError {
     /// There is no such directory.
     #[error("{} is not a directory that can be read", .0.display())]
     NoDirectory(PathBuf, #[source] io::Error),
+    /// It is of unknown origin: a checkout may have brought it, with links that lead anywhere.
+    #[error(
+        "{} was not made by snaphook dev on this machine, so it is not used: look at what it holds, and delete it or move it away",
+        .0.display()
+    )]
+    Foreign(PathBuf),
+    /// There is nowhere to note which state is of this machine.
+    #[error("neither XDG_STATE_HOME nor HOME is set: snaphook dev notes there which directories it has made")]
+    NoNotes,
     /// Another process works here.
     #[error("another snaphook dev works on {}: end it first, or give this one a directory of its own", .0.display())]
     Busy(PathBuf),
@@ -43,11 +58,11 @@ pub enum LayoutError {
 }
 
 impl Layout {
-    /// Makes the directories that are missing, and locks them.
+    /// Makes the directories that are missing, and locks them. `notes` is where it is noted which state was made here.
     ///
     /// # Errors
     /// [`LayoutError`].
-    pub fn open(directory: &Path) -> Result<Self, LayoutError> {
+    pub fn open(directory: &Path, notes: &Path) -> Result<Self, LayoutError> {
         let directory =
             fs::canonicalize(directory).map_err(|error| LayoutError::NoDirectory(directory.to_owned(), error))?;
         if !directory.is_dir() {
@@ -56,7 +71,11 @@ impl Layout {
         }
         let root = directory.join(STATE);
         let unwritable = |error| LayoutError::Unwritable(root.clone(), error);
-        private_dir(&root).map_err(unwritable)?;
+        match found(fs::symlink_metadata(&root)).map_err(unwritable)? {
+            Some(metadata) if metadata.is_dir() && is_noted(&root, notes) => {}
+            Some(_) => return Err(LayoutError::Foreign(root)),
+            None => make_noted(&root, notes).map_err(unwritable)?,
+        }
         let mut options = OpenOptions::new();
         let lock = options.create(true).truncate(false).write(true).mode(PRIVATE_FILE).open(root.join("lock"));
         let lock = lock.map_err(unwritable)?;
@@ -107,6 +126,38 @@ impl Layout {
     pub fn status(&self) -> PathBuf {
         self.root.join("status")
     }
+}
+
+/// Where it is noted which state directories were made on this machine, by the user's convention
+/// (<https://specifications.freedesktop.org/basedir-spec/latest/>).
+///
+/// # Errors
+/// [`LayoutError::NoNotes`].
+pub fn notes() -> Result<PathBuf, LayoutError> {
+    let path = |name: &str| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let state = path("XDG_STATE_HOME").or_else(|| path("HOME").map(|home| home.join(".local/state")));
+    state.map(|state| state.join("snaphook/dev")).ok_or(LayoutError::NoNotes)
+}
+
+/// A state directory holds 256 random bits, and a file among the notes has their hash for a name. Who brings a directory does not know
+/// them; one that is moved keeps them.
+fn is_noted(root: &Path, notes: &Path) -> bool {
+    read_manifest(&root.join(ID)).is_ok_and(|id| note(notes, &id).exists())
+}
+
+/// The directory appears with its id, or not at all.
+fn make_noted(root: &Path, notes: &Path) -> io::Result<()> {
+    let id = URL_SAFE_NO_PAD.encode(random::bytes::<32>());
+    private_dir(notes)?;
+    write(&note(notes, id.as_bytes()), b"")?;
+    let begun = root.with_file_name(format!("{STATE}.{}", &id[..8]));
+    private_dir(&begun)?;
+    write(&begun.join(ID), id.as_bytes())?;
+    fs::rename(&begun, root)
+}
+
+fn note(notes: &Path, id: &[u8]) -> PathBuf {
+    notes.join(URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, id)))
 }
 
 /// Makes a directory that only its owner may enter, or makes one so.
@@ -185,11 +236,39 @@ mod tests {
 
     #[test]
     fn a_second_one_is_refused_while_the_first_is_there() {
-        let dir = TestDir::new();
-        let first = Layout::open(dir.path()).unwrap();
-        assert!(matches!(Layout::open(dir.path()), Err(LayoutError::Busy(_))));
+        let (dir, notes) = (TestDir::new(), TestDir::new());
+        let first = Layout::open(dir.path(), notes.path()).unwrap();
+        assert!(matches!(Layout::open(dir.path(), notes.path()), Err(LayoutError::Busy(_))));
         drop(first);
-        Layout::open(dir.path()).unwrap();
+        Layout::open(dir.path(), notes.path()).unwrap();
+    }
+
+    #[test]
+    fn a_state_that_was_not_made_here_is_not_touched() {
+        let (dir, notes, elsewhere) = (TestDir::new(), TestDir::new(), TestDir::new());
+        let root = dir.path().join(STATE);
+        let is_foreign = || matches!(Layout::open(dir.path(), notes.path()), Err(LayoutError::Foreign(_)));
+        // As a checkout brings it.
+        fs::create_dir(&root).unwrap();
+        std::os::unix::fs::symlink(elsewhere.path(), root.join("secrets")).unwrap();
+        assert!(is_foreign());
+        fs::write(root.join(ID), "guessed").unwrap();
+        assert!(is_foreign());
+        assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 0);
+        fs::remove_dir_all(&root).unwrap();
+        std::os::unix::fs::symlink(elsewhere.path(), &root).unwrap();
+        assert!(is_foreign());
+        fs::remove_file(&root).unwrap();
+        drop(Layout::open(dir.path(), notes.path()).unwrap());
+        // Moved, it is the same.
+        let moved = TestDir::new();
+        fs::rename(&root, moved.path().join(STATE)).unwrap();
+        drop(Layout::open(moved.path(), notes.path()).unwrap());
+        assert!(
+            matches!(Layout::open(moved.path(), elsewhere.path()), Err(LayoutError::Foreign(_))),
+            "another machine"
+        );
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "nothing else is left");
     }
 
     #[test]
@@ -213,8 +292,8 @@ mod tests {
 
     #[test]
     fn only_the_owner_may_look() {
-        let dir = TestDir::new();
-        let layout = Layout::open(dir.path()).unwrap();
+        let (dir, notes) = (TestDir::new(), TestDir::new());
+        let layout = Layout::open(dir.path(), notes.path()).unwrap();
         let file = layout.secrets().join("x");
         write(&file, b"1").unwrap();
         write(&file, b"2").unwrap();

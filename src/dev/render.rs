@@ -52,12 +52,15 @@ pub enum RenderError {
     Apply(#[from] ApplyError),
 }
 
+/// The state is of this run, and so is the note of it.
+const NOTES: &str = ".notes";
+
 /// Takes the resources in `directory` through their steps, once. State is left there, with the values of Secrets.
 ///
 /// # Errors
 /// [`RenderError`].
 pub async fn render(directory: &Path, config: &Config, now: Timestamp) -> Result<Rendered, RenderError> {
-    let world = Directory::open(Layout::open(directory)?)?;
+    let world = Directory::open(Layout::open(directory, &directory.join(NOTES))?)?;
     let mut manifests = Manifests::new(directory);
     manifests.read()?;
     let admitted = Admission::with_services().admit(&manifests, &Checkers::new()?, &world.resources, now);

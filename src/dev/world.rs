@@ -222,6 +222,11 @@ where
         self.records.remove::<K::Record>(&name).map_err(failed("the record".into()))
     }
 
+    /// A directory takes everything.
+    async fn try_consumer(&self, _: &Consumer, _: Option<&Secret>) -> Result<(), ApplyError> {
+        Ok(())
+    }
+
     async fn create_consumer(&self, consumer: &Consumer) -> Result<(), ApplyError> {
         if self.secret(&consumer.source.namespace, &consumer.name)?.is_some() {
             return Err(ApplyError::Conflict { object: format!("the Secret {}", consumer.name) });

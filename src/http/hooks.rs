@@ -22,7 +22,11 @@ use crate::{
         Endpoint, handler, handshake,
         verify::{self, Verdict},
     },
-    record::{EndpointRecord, endpoint::InactiveMode},
+    record::{
+        EndpointRecord,
+        endpoint::{InactiveMode, TokenRequirements},
+    },
+    token::PostError,
 };
 
 /// Where endpoints are, as axum writes it.
@@ -91,19 +95,31 @@ impl Hooks {
         let incoming = verify::Incoming { headers: &parts.headers, body };
         match verifier.verify(&incoming, now).map_err(|rejection| unauthorized(rejection.reason()))? {
             Verdict::Verified(sender) => Ok(sender.delivery_id),
-            Verdict::CheckToken { token, scopes } => {
-                let has_all = self.token_has(token, scopes, now)?.ok_or_else(|| unauthorized("InactiveToken"))?;
-                if has_all { Ok(None) } else { Err(Answer::Forbidden) }
+            Verdict::CheckToken { token, required } => {
+                let namespace = &endpoint.record().source.namespace;
+                let checked = self.check_token(token, required, namespace, now)?;
+                match checked.ok_or_else(|| unauthorized("InactiveToken"))? {
+                    Ok(()) => Ok(None),
+                    Err(PostError::OtherAudience) => Err(unauthorized("OtherAudience")),
+                    Err(PostError::OtherClient) => Err(Answer::OtherClient),
+                    Err(PostError::MissingScope) => Err(Answer::Forbidden),
+                }
             }
         }
     }
 
-    /// Whether a token of ours has all scopes; nothing where it is not active.
-    fn token_has(&self, token: &str, scopes: &[String], now: Timestamp) -> Result<Option<bool>, Answer> {
+    /// Whether a token of ours has what is required; nothing where it is not active.
+    fn check_token(
+        &self,
+        token: &str,
+        required: &TokenRequirements,
+        namespace: &str,
+        now: Timestamp,
+    ) -> Result<Option<Result<(), PostError>>, Answer> {
         let snapshot = self.app.fresh().map_err(|_| Answer::Unavailable("records_stale"))?;
         let keys = snapshot.keys.as_ref().ok_or(Answer::Unavailable("no_signing_keys"))?;
         let active = self.app.seen.active(keys, &snapshot.clients, token, now);
-        Ok(active.map(|seen| seen.verified.claims().has_scopes(scopes)))
+        Ok(active.map(|seen| seen.verified.may_post(required, keys, &snapshot.clients, namespace)))
     }
 }
 

@@ -41,12 +41,21 @@ fn sha256(bytes: &[u8]) -> [u8; 32] {
     hash
 }
 
+/// The endpoint that a post came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Endpoint<'a> {
+    /// Its namespace: no other one's posts push out what is known of its own.
+    pub namespace: &'a str,
+    /// The uid of its resource: one made anew has seen nothing.
+    pub uid: &'a str,
+}
+
 /// How much is remembered. An entry takes some 200 bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Keys of one endpoint; then its oldest go.
     pub per_endpoint: usize,
-    /// Keys of all endpoints; then the oldest of all go.
+    /// Keys of all endpoints; then the oldest go of the namespace that has the most.
     pub total: usize,
     /// How long a key is remembered.
     pub age: SignedDuration,
@@ -82,6 +91,7 @@ pub struct Dedupe<M> {
 /// What is known of the posts to one endpoint. Both collections hold the same keys.
 #[derive(Debug)]
 struct Seen<M> {
+    namespace: Box<str>,
     entries: HashMap<Key, Entry<M>>,
     by_age: BTreeSet<(Timestamp, Key)>,
 }
@@ -113,7 +123,8 @@ pub enum Claim<M> {
 #[derive(Debug, PartialEq, Eq)]
 #[must_use = "the claim lasts until it is committed or released"]
 pub struct Ticket {
-    endpoint: Box<str>,
+    namespace: Box<str>,
+    uid: Box<str>,
     key: Key,
     serial: u64,
 }
@@ -133,8 +144,8 @@ impl<M: Clone> Dedupe<M> {
         Self { limits, endpoints: HashMap::new(), entries: 0, last_serial: 0, last_sweep: Timestamp::UNIX_EPOCH }
     }
 
-    /// Claims a key for storing. `endpoint` is the uid of its resource: one made anew has seen nothing.
-    pub fn claim(&mut self, endpoint: &str, key: Key, now: Timestamp) -> Claim<M> {
+    /// Claims a key for storing.
+    pub fn claim(&mut self, endpoint: Endpoint<'_>, key: Key, now: Timestamp) -> Claim<M> {
         let Limits { age, claim, .. } = self.limits;
         // The clock may have been wrong before.
         if now.duration_since(self.last_sweep).abs() >= age / SWEEPS {
@@ -152,20 +163,24 @@ impl<M: Clone> Dedupe<M> {
             self.last_serial += 1;
             let serial = self.last_serial;
             self.insert(endpoint, key, Entry { at: now, state: State::Pending { serial } });
-            Claim::New(Ticket { endpoint: endpoint.into(), key, serial })
+            Claim::New(Ticket { namespace: endpoint.namespace.into(), uid: endpoint.uid.into(), key, serial })
         })
     }
 
     /// The post is stored, durably, as this message.
     pub fn commit(&mut self, ticket: Ticket, message: M, now: Timestamp) {
-        let Ticket { endpoint, key, serial: _ } = ticket;
-        self.insert(&endpoint, key, Entry { at: now, state: State::Stored(message) });
+        let Ticket { namespace, uid, key, serial: _ } = ticket;
+        self.insert(
+            Endpoint { namespace: &namespace, uid: &uid },
+            key,
+            Entry { at: now, state: State::Stored(message) },
+        );
     }
 
     /// The post is not stored: the next one with this key may try.
     pub fn release(&mut self, ticket: Ticket) {
-        let Ticket { endpoint, key, serial } = ticket;
-        self.within(&endpoint, |seen| {
+        let Ticket { namespace, uid, key, serial } = ticket;
+        self.within(Endpoint { namespace: &namespace, uid: &uid }, |seen| {
             // It may be another's by now, or even stored.
             let is_own = |entry: &Entry<M>| matches!(entry.state, State::Pending { serial: own } if own == serial);
             if seen.entries.get(&key).is_some_and(is_own) {
@@ -175,8 +190,8 @@ impl<M: Clone> Dedupe<M> {
     }
 
     /// A message is in the queue since that time: so the memory is filled again at start, in any order.
-    pub fn remember(&mut self, endpoint: &str, key: Key, message: M, at: Timestamp) {
-        let known = self.endpoints.get(endpoint).and_then(|seen| seen.entries.get(&key));
+    pub fn remember(&mut self, endpoint: Endpoint<'_>, key: Key, message: M, at: Timestamp) {
+        let known = self.endpoints.get(endpoint.uid).and_then(|seen| seen.entries.get(&key));
         // A key that was stored again after it was forgotten is in the queue twice: the latest counts.
         if known.is_some_and(|entry| entry.at > at && matches!(entry.state, State::Stored(_))) {
             return;
@@ -208,7 +223,7 @@ impl<M: Clone> Dedupe<M> {
         self.entries == 0
     }
 
-    fn insert(&mut self, endpoint: &str, key: Key, entry: Entry<M>) {
+    fn insert(&mut self, endpoint: Endpoint<'_>, key: Key, entry: Entry<M>) {
         let limit = self.limits.per_endpoint;
         self.within(endpoint, |seen| {
             seen.insert(key, entry);
@@ -223,18 +238,30 @@ impl<M: Clone> Dedupe<M> {
 
     /// Looks at all endpoints, but only when everything is full, and one walk over them is short beside a durable write.
     fn remove_oldest(&mut self) {
-        let oldest = self.endpoints.values_mut().filter(|seen| !seen.entries.is_empty());
+        let largest = self.largest_namespace();
+        let of_largest = |seen: &&mut Seen<M>| seen.namespace == largest && !seen.entries.is_empty();
+        let oldest = self.endpoints.values_mut().filter(of_largest);
         if let Some(seen) = oldest.min_by_key(|seen| seen.by_age.first().copied()) {
             seen.remove_oldest();
         }
         self.entries -= 1;
     }
 
+    /// The one that has the most entries.
+    fn largest_namespace(&self) -> Box<str> {
+        let mut counts: HashMap<&str, usize> = HashMap::new();
+        for seen in self.endpoints.values() {
+            *counts.entry(&*seen.namespace).or_default() += seen.entries.len();
+        }
+        let largest = counts.into_iter().max_by_key(|(_, count)| *count);
+        largest.map(|(namespace, _)| namespace.into()).unwrap_or_default()
+    }
+
     /// Changes what is known of an endpoint, and the count with it.
-    fn within<R>(&mut self, endpoint: &str, change: impl FnOnce(&mut Seen<M>) -> R) -> R {
-        let seen = match self.endpoints.get_mut(endpoint) {
+    fn within<R>(&mut self, endpoint: Endpoint<'_>, change: impl FnOnce(&mut Seen<M>) -> R) -> R {
+        let seen = match self.endpoints.get_mut(endpoint.uid) {
             Some(seen) => seen,
-            None => self.endpoints.entry(endpoint.into()).or_insert_with(Seen::new),
+            None => self.endpoints.entry(endpoint.uid.into()).or_insert_with(|| Seen::new(endpoint.namespace)),
         };
         self.entries -= seen.entries.len();
         let result = change(seen);
@@ -244,8 +271,8 @@ impl<M: Clone> Dedupe<M> {
 }
 
 impl<M> Seen<M> {
-    fn new() -> Self {
-        Self { entries: HashMap::new(), by_age: BTreeSet::new() }
+    fn new(namespace: &str) -> Self {
+        Self { namespace: namespace.into(), entries: HashMap::new(), by_age: BTreeSet::new() }
     }
 
     fn insert(&mut self, key: Key, entry: Entry<M>) {

@@ -21,7 +21,7 @@
 //! | 4,096 bytes an expression, 500 operators, dots and indexes, 32 brackets around anything, 100 operations on one another | compiling |
 //! | no loop (`all`, `exists`, `exists_one`, `map`, `filter`) in another one, be it in its body or its range | compiling |
 //! | the standard library: all of it depends on its arguments alone | compiling |
-//! | 8 patterns of `matches`, each a literal of 256 bytes at most whose automaton fits into 1 MiB | compiling |
+//! | 8 patterns of `matches`, each a literal of 256 bytes at most, whose automata fit into 1 MiB together | compiling |
 //! | lists and maps in the input: 10,000 elements each | a post: dead letter `CelInputTooLarge` |
 //! | a budget over all expressions and events of one post, for parts evaluated (rounds of a loop times parts of its body), values looked at or copied, and bytes of texts | a post: dead letter `CelTooExpensive` |
 //! | the result of a transform: 1 MiB | a post: dead letter `CelError` |

@@ -18,7 +18,7 @@ pub use check::{SecretError, SpecError, check, check_secret};
 use key::Key;
 use scheme::Scheme;
 
-use crate::record::endpoint::{EndpointSecret, Verification};
+use crate::record::endpoint::{EndpointSecret, TokenRequirements, Verification};
 
 /// A request as it came in.
 #[derive(Clone, Copy, Debug)]
@@ -37,7 +37,7 @@ pub struct Verifier(Kind);
 enum Kind {
     Open,
     Proven(Vec<Way>),
-    Token { bearer: Scheme, scopes: Vec<String> },
+    Token { bearer: Box<Scheme>, required: TokenRequirements },
 }
 
 /// One way to prove who one is, with the secrets that it can use.
@@ -53,12 +53,12 @@ struct Way {
 pub enum Verdict<'a> {
     /// The sender may post.
     Verified(Verified),
-    /// Nobody knows yet: the sender may post if the server's token check says that this token is good and has all scopes.
+    /// Nobody knows yet: the sender may post if the server's token check says that this token is good and has what is required.
     CheckToken {
         /// What came as the bearer token.
         token: &'a str,
-        /// All of them are needed.
-        scopes: &'a [String],
+        /// What the token needs.
+        required: &'a TokenRequirements,
     },
 }
 
@@ -124,8 +124,8 @@ impl Verifier {
         check(verification)?;
         Ok(Self(match verification {
             Verification::None => Kind::Open,
-            Verification::AppCredential { scopes } => {
-                Kind::Token { bearer: Scheme::new(&presets::BEARER)?, scopes: scopes.clone() }
+            Verification::AppCredential(required) => {
+                Kind::Token { bearer: Box::new(Scheme::new(&presets::BEARER)?), required: required.clone() }
             }
             _ => Kind::Proven(ways(verification, secrets)?),
         }))
@@ -138,7 +138,9 @@ impl Verifier {
     pub fn verify<'a>(&'a self, incoming: &Incoming<'a>, now: Timestamp) -> Result<Verdict<'a>, Rejection> {
         match &self.0 {
             Kind::Open => Ok(Verdict::Verified(Verified::default())),
-            Kind::Token { bearer, scopes } => Ok(Verdict::CheckToken { token: bearer.text(incoming.headers)?, scopes }),
+            Kind::Token { bearer, required } => {
+                Ok(Verdict::CheckToken { token: bearer.text(incoming.headers)?, required })
+            }
             Kind::Proven(ways) => {
                 let mut furthest = Rejection::NoSecret;
                 for way in ways {
@@ -157,7 +159,7 @@ impl Verifier {
     pub fn proof_headers(&self) -> impl Iterator<Item = &HeaderName> {
         let (token, ways) = match &self.0 {
             Kind::Open => (None, &[][..]),
-            Kind::Token { bearer, scopes: _ } => (Some(bearer.header()), &[][..]),
+            Kind::Token { bearer, required: _ } => (Some(bearer.header()), &[][..]),
             Kind::Proven(ways) => (None, ways.as_slice()),
         };
         token.into_iter().chain(ways.iter().map(|way| way.scheme.header()))

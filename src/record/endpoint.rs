@@ -118,10 +118,21 @@ pub enum Verification {
     /// The secret as a bearer token (RFC 6750).
     Bearer,
     /// An access token that this server issued.
-    AppCredential {
-        /// The token must have all of them.
-        scopes: Vec<String>,
-    },
+    AppCredential(TokenRequirements),
+}
+
+/// What an access token needs, so that its bearer may post.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TokenRequirements {
+    /// The token must have all of them.
+    pub scopes: Vec<String>,
+    /// Whom the token must be for. Absent: the issuer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audience: Option<String>,
+    /// Whose token it must be: globs of `namespace/name`. Empty: any credential of the Webhook's own namespace.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub clients: Vec<String>,
 }
 
 /// An HMAC signature, as declared in `spec.verification`.

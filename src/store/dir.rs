@@ -21,7 +21,7 @@ use crate::file_watch::FileWatch;
 /// where it does not. A read that fails leaves the last snapshot, which grows stale.
 pub async fn run(path: PathBuf, store: Arc<Store>, max_staleness: Duration) {
     let mut watch = FileWatch::directories([&path], max_staleness / 3);
-    let mut records = Records::default();
+    let mut records = Records::new(store.needs());
     let mut failing = false;
     loop {
         let started = Instant::now();

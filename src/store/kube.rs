@@ -46,8 +46,9 @@ const BACKOFF: ExponentialBuilder = ExponentialBuilder::new()
 /// # Caveats
 /// Failures are logged and tried again, always; who needs to know of them looks at [`Store::age`].
 pub async fn run(client: Client, namespace: String, store: Arc<Store>, max_staleness: Duration) {
-    let followed = Arc::new(Followed::new(Records::default(), store, 1));
-    Follower::new(client, &namespace, Scope::Labelled, followed, max_staleness).run().await;
+    let needs = store.needs();
+    let followed = Arc::new(Followed::new(Records::new(needs), store, 1));
+    Follower::new(client, &namespace, Scope::Labelled(needs), followed, max_staleness).run().await;
 }
 
 /// Follows the first `count` bundles of records in `namespace` until it is dropped.
@@ -59,7 +60,7 @@ pub async fn run(client: Client, namespace: String, store: Arc<Store>, max_stale
 /// # Caveats
 /// As those of [`run`]. Changes of two bundles arrive one after the other.
 pub async fn run_bundles(client: Client, namespace: String, count: u8, store: Arc<Store>, max_staleness: Duration) {
-    let followed = Arc::new(Followed::new(Records::of_bundles(), store, count.into()));
+    let followed = Arc::new(Followed::new(Records::of_bundles(store.needs()), store, count.into()));
     let one = |index| {
         let scope = Scope::bundle(index, count);
         Follower::new(client.clone(), &namespace, scope, followed.clone(), max_staleness).run()

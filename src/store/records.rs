@@ -14,7 +14,7 @@ use std::{
 use self::content::{Content, Given};
 pub use self::content::{Document, Problem, Refusal};
 use super::{
-    snapshot::{Counts, Snapshot},
+    snapshot::{Counts, Needs, Snapshot},
     url_hash::UrlHash,
 };
 use crate::{inbound::Endpoint, record::bundle};
@@ -22,8 +22,9 @@ use crate::{inbound::Endpoint, record::bundle};
 /// Every record, by where it lies: a *source* is a Secret or a directory, and holds one or more records, each under a *key*.
 ///
 /// Parsed records are kept from one snapshot to the next; only those that changed are parsed.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Records {
+    needs: Needs,
     sources: HashMap<Box<str>, Source>,
     /// Counts the complete lists, to find the sources that the latest one did not name.
     list: u64,
@@ -88,10 +89,24 @@ pub enum Notice {
 }
 
 impl Records {
+    /// Those that are needed.
+    #[must_use]
+    pub fn new(needs: Needs) -> Self {
+        Self {
+            needs,
+            sources: HashMap::new(),
+            list: 0,
+            unchanged: false,
+            bundled: false,
+            ambiguous: BTreeSet::new(),
+            notices: Vec::new(),
+        }
+    }
+
     /// Those in bundles. A record moves from one to another by being in both for a moment, and then the one in the later bundle counts.
     #[must_use]
-    pub fn of_bundles() -> Self {
-        Self { bundled: true, ..Self::default() }
+    pub fn of_bundles(needs: Needs) -> Self {
+        Self { bundled: true, ..Self::new(needs) }
     }
 
     /// Takes over what a source holds now; whatever else it held is gone.
@@ -133,7 +148,8 @@ impl Records {
         let records = || {
             let of_sources =
                 self.sources.iter().flat_map(|(name, source)| source.records.iter().map(move |it| (name, it)));
-            of_sources.filter(|(name, record)| !self.has_moved(name, &record.key)).map(|(_, record)| record)
+            let needed = of_sources.filter(|(_, record)| !matches!(record.content, Content::Unneeded));
+            needed.filter(|(name, record)| !self.has_moved(name, &record.key)).map(|(_, record)| record)
         };
         snapshot.clients.reserve(self.sources.len());
         ambiguous.extend(records().flat_map(|record| add(&mut snapshot, &record.content)));
@@ -163,7 +179,9 @@ impl Records {
             return Record { key, given, content: old.content.clone() };
         }
         self.unchanged = false;
-        let content = document.content.map_err(Problem::from).and_then(|(kind, json)| Content::parse(kind, json));
+        let content = document.content.map_err(Problem::from).and_then(|(kind, json)| {
+            if self.needs.has(kind) { Content::parse(kind, json) } else { Ok(Content::Unneeded) }
+        });
         let content = content.unwrap_or_else(|problem| {
             self.notices.push(Notice::Unusable { source: source.into(), key: document.key.into(), problem });
             Content::Unusable
@@ -195,7 +213,7 @@ fn add(snapshot: &mut Snapshot, content: &Content) -> Vec<Ambiguity> {
             let other = snapshot.injections.insert(name.clone(), injection.clone());
             other.map(|_| Ambiguity::Injection(name)).into_iter().collect()
         }
-        Content::Unusable => Vec::new(),
+        Content::Unneeded | Content::Unusable => Vec::new(),
     }
 }
 

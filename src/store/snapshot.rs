@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use super::url_hash::UrlHash;
 use crate::{
     inbound::Endpoint,
-    record::InjectionRecord,
+    record::{InjectionRecord, Kind},
     token::{Client, KeySet},
 };
 
@@ -62,9 +62,30 @@ impl Snapshot {
     }
 }
 
+/// Which records a server needs. It does not even parse the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Needs {
+    /// Those for tokens: of clients and keys.
+    Tokens,
+    /// All: a Webhook may ask for tokens as well.
+    Everything,
+}
+
+impl Needs {
+    /// Whether those of a kind are needed.
+    #[must_use]
+    pub fn has(self, kind: Kind) -> bool {
+        match kind {
+            Kind::Client | Kind::SigningKeys => true,
+            Kind::Endpoint | Kind::Injection => self == Self::Everything,
+        }
+    }
+}
+
 /// The current snapshot, and when the source of the records last proved itself.
 #[derive(Debug)]
 pub struct Store {
+    needs: Needs,
     current: ArcSwap<Snapshot>,
     epoch: Instant,
     /// Nanoseconds from `epoch` to the last proof, plus one; 0 before the first. A number, as every event proves.
@@ -73,11 +94,23 @@ pub struct Store {
 
 impl Default for Store {
     fn default() -> Self {
-        Self { current: ArcSwap::default(), epoch: Instant::now(), proved: AtomicU64::new(0) }
+        Self::new(Needs::Everything)
     }
 }
 
 impl Store {
+    /// Nothing is known yet.
+    #[must_use]
+    pub fn new(needs: Needs) -> Self {
+        Self { needs, current: ArcSwap::default(), epoch: Instant::now(), proved: AtomicU64::new(0) }
+    }
+
+    /// Which records go into the snapshots.
+    #[must_use]
+    pub fn needs(&self) -> Needs {
+        self.needs
+    }
+
     /// The snapshot as it is now. Cheap: no lock, no count.
     #[must_use]
     pub fn load(&self) -> Guard<Arc<Snapshot>> {

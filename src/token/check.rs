@@ -9,13 +9,27 @@ use super::{
     keys::KeySet,
     scope::INTROSPECT,
 };
-use crate::record::AccessPolicy;
+use crate::{
+    glob::any_glob_matches,
+    record::{AccessPolicy, Source, endpoint::TokenRequirements},
+};
 
 /// A token whose signature was found to be good, ready to be asked about again and again.
 #[derive(Debug)]
 pub struct Verified {
     kid: String,
     claims: Claims,
+}
+
+/// Why the bearer of a good token may not post to a Webhook.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PostError {
+    /// The token is for somebody else.
+    OtherAudience,
+    /// The Webhook does not accept tokens of this credential.
+    OtherClient,
+    /// The token lacks a scope.
+    MissingScope,
 }
 
 /// Checks the signature of a token, its type and its issuer. Nothing else: see [`Verified::is_active`].
@@ -63,6 +77,33 @@ impl Verified {
             return Err(BearerError::InvalidToken);
         }
         if self.claims.has_scopes(scopes) { Ok(()) } else { Err(BearerError::InsufficientScope(scopes.join(" "))) }
+    }
+
+    /// Whether the token, which must be active, lets its bearer post to a Webhook of `namespace`.
+    ///
+    /// # Errors
+    /// What the token lacks.
+    pub fn may_post(
+        &self,
+        required: &TokenRequirements,
+        keys: &KeySet,
+        clients: &Clients,
+        namespace: &str,
+    ) -> Result<(), PostError> {
+        let TokenRequirements { scopes, audience, clients: globs } = required;
+        let audience = audience.as_deref().unwrap_or(keys.issuer());
+        if !self.claims.aud.is_for(audience) {
+            return Err(PostError::OtherAudience);
+        }
+        let source = clients.get(self.claims.client_id.as_str()).map(|client| &client.record.source);
+        let is_accepted = |source: &Source| match globs.as_slice() {
+            [] => source.namespace == namespace,
+            globs => any_glob_matches(globs, &format!("{}/{}", source.namespace, source.name)),
+        };
+        if !source.is_some_and(is_accepted) {
+            return Err(PostError::OtherClient);
+        }
+        if self.claims.has_scopes(scopes) { Ok(()) } else { Err(PostError::MissingScope) }
     }
 
     /// Whether the token counts at `now`: its key, its time, and its credential as it stands in the records.

@@ -56,6 +56,15 @@ pub enum Audience {
 }
 
 impl Audience {
+    /// Whether `audience` is meant.
+    #[must_use]
+    pub fn is_for(&self, audience: &str) -> bool {
+        match self {
+            Self::One(own) => own == audience,
+            Self::Several(own) => own.iter().any(|own| own == audience),
+        }
+    }
+
     /// Whether one of `audiences` is meant.
     #[must_use]
     pub fn is_among(&self, audiences: &[String]) -> bool {

@@ -30,6 +30,23 @@ async fn what_is_no_regular_file_is_refused_by_name_and_the_others_count() {
 }
 
 #[tokio::test]
+async fn a_state_that_a_checkout_brought_is_not_used() {
+    let directory = copy_of("hostile-state", "quickstart");
+    let outside = directory.with_extension("outside");
+    let _ = fs::remove_dir_all(&outside);
+    fs::create_dir_all(&outside).unwrap();
+    fs::create_dir(directory.join(".snaphook")).unwrap();
+    for inside in ["secrets", "records", "status", "queue"] {
+        symlink(&outside, directory.join(".snaphook").join(inside)).unwrap();
+    }
+    let output = command(&directory, "127.0.0.1:0", "none").output().unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success() && error.contains(".snaphook was not made by snaphook dev"), "{error}");
+    assert!(error.contains("delete it or move it away"), "{error}");
+    assert_eq!(fs::read_dir(&outside).unwrap().count(), 0);
+}
+
+#[tokio::test]
 async fn a_configuration_that_is_a_pipe_ends_it_with_a_word() {
     let directory = copy_of("hostile-configuration", "quickstart");
     assert!(Command::new("mkfifo").arg(directory.join("snaphook-config.yaml")).status().unwrap().success());

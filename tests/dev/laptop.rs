@@ -188,6 +188,13 @@ pub(crate) fn step(output: &str, words: &str) -> String {
     lines
 }
 
+/// Where the program notes which state directories it has made: not among those of whoever runs the tests.
+pub(crate) const NOTES: &str = "XDG_STATE_HOME";
+
+pub(crate) fn notes() -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join("dev-notes")
+}
+
 /// An empty directory of a test's own.
 pub(crate) fn directory(test: &str) -> PathBuf {
     let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join("dev").join(test);
@@ -250,6 +257,7 @@ fn launch(directory: &Path, listen: &str, receive: &str) -> Supervised {
 
 pub(crate) fn command(directory: &Path, listen: &str, receive: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_snaphook"));
+    command.env(NOTES, notes());
     command.arg("dev").arg(directory).args(["--listen", listen, "--receive", receive]);
     command
 }

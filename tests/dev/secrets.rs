@@ -68,14 +68,14 @@ async fn a_secret_deleted_or_edited_by_hand_is_replaced() {
 async fn a_secret_of_ones_own_is_waited_for_and_followed() {
     let reference = "  secretFrom: {secretKeyRef: {name: own, key: value}}\n";
     let laptop = Laptop::with("own", &[("shop.yaml", &format!("{SHOP}{reference}"))]).await;
-    assert!(laptop.output().contains("SecretNotFound"), "{}", laptop.output());
+    assert!(laptop.output().contains("ReferenceNotAvailable"), "{}", laptop.output());
+    laptop.says(&["kubectl label secret own -n demo snaphook.dev/allow-reference=true"]).await;
     let secret = |value: &str, labels: &str| {
         format!(
             "apiVersion: v1\nkind: Secret\nmetadata: {{name: own, namespace: demo, labels: {labels}}}\nstringData: {{value: {value}}}\n"
         )
     };
     laptop.save("own.yaml", &secret(OWN, "{}"));
-    laptop.says(&["ReferenceNotAllowed", "kubectl label secret own"]).await;
     let allowed = "{snaphook.dev/allow-reference: 'true'}";
     laptop.save("own.yaml", &secret(OWN, allowed));
     laptop.says(&["Created", "demo/shop"]).await;

@@ -11,7 +11,7 @@ use std::{
 use control_plane::{Exit, Supervised};
 use tokio::time::sleep;
 
-use crate::laptop::{READY, SOON, command, copy_of, free_address, save, step};
+use crate::laptop::{NOTES, READY, SOON, command, copy_of, free_address, notes, save, step};
 
 const CTRL_C: &str = "\x03";
 const CTRL_D: &str = "\x04";
@@ -36,6 +36,7 @@ impl Terminal {
         let keyboard = File::options().read(true).write(true).open(&pipe).unwrap();
         let mut shell = Command::new("sh");
         shell.args(["-c", r#"exec script -qec "$2" /dev/null <"$1""#, "sh"]).arg(&pipe).arg(line);
+        shell.env(NOTES, notes());
         let process = Supervised::spawn(&shell, log).unwrap();
         process.logged(READY, SOON).await.unwrap();
         Self { keyboard, process }

@@ -2,7 +2,7 @@
 
 use aws_lc_rs::hmac;
 use jiff::Timestamp;
-use snaphook::record::endpoint::{HandlerType, Verification};
+use snaphook::record::endpoint::{HandlerType, TokenRequirements, Verification};
 
 use crate::{
     hooks::{Hooks, SIGNING_SECRET, github, hex, post, secret, verified},
@@ -125,10 +125,8 @@ fn slack_asks_before_it_sends_and_an_old_signature_does_not_count() {
 #[test]
 fn a_token_of_this_server_needs_the_scope_that_the_webhook_names() {
     let (hooks, receiver) = (Hooks::start(), Receiver::answering(OK));
-    let scopes =
-        |scopes: &[&str]| Verification::AppCredential { scopes: scopes.iter().map(ToString::to_string).collect() };
-    hooks.endpoint(&verified("orders", &receiver.url("/"), scopes(&["orders:read"])));
-    hooks.endpoint(&verified("both", &receiver.url("/"), scopes(&["orders:read", "other:scope"])));
+    hooks.endpoint(&verified("orders", &receiver.url("/"), tokens(&["orders:read"], None, &[])));
+    hooks.endpoint(&verified("both", &receiver.url("/"), tokens(&["orders:read", "other:scope"], None, &[])));
     hooks.realm.client("app", |_| {});
     hooks.settled();
     let token = hooks.server().token("app");
@@ -147,6 +145,55 @@ fn a_token_of_this_server_needs_the_scope_that_the_webhook_names() {
     assert_eq!(hooks.send(&with("orders", &token)).status, 401, "revoked");
     let received = hooks.received(&receiver, 1);
     assert!(received.len() == 1 && received[0].header("authorization").is_empty(), "{received:?}");
+}
+
+#[test]
+fn a_token_for_others_or_of_others_does_not_count() {
+    const API: &str = "https://api.example.com";
+    let (hooks, receiver) = (Hooks::start(), Receiver::answering(OK));
+    let scopes = &["orders:read"];
+    for (name, audience, clients) in [
+        ("own", None, &[][..]),
+        ("api", Some(API), &[]),
+        ("named", None, &["other/app"]),
+        ("globs", None, &["other/a*", "ns/app"]),
+    ] {
+        hooks.endpoint(&verified(name, &receiver.url("/"), tokens(scopes, audience, clients)));
+    }
+    hooks.realm.client("app", |_| {});
+    hooks.realm.client("api", |record| record.audiences = vec![API.to_owned()]);
+    hooks.realm.client("foreign", |record| {
+        record.source.namespace = "other".to_owned();
+        record.source.name = "app".to_owned();
+    });
+    hooks.settled();
+    let [app, api, foreign] = ["app", "api", "foreign"].map(|client| hooks.server().token(client));
+    let status = |name: &str, token: &str| {
+        let answer = hooks.send(&post(name).header("Authorization", &format!("Bearer {token}")));
+        (answer.status, answer.error())
+    };
+    let accepted = (200, String::new());
+    let unauthorized = (401, "unauthorized".to_owned());
+    let denied = (403, "access_denied".to_owned());
+    for (name, expected) in [
+        // In the order of the tokens: for the issuer, for the API, for the issuer and of another namespace.
+        ("own", [&accepted, &unauthorized, &denied]),
+        ("api", [&unauthorized, &accepted, &unauthorized]),
+        ("named", [&denied, &unauthorized, &accepted]),
+        ("globs", [&accepted, &unauthorized, &accepted]),
+    ] {
+        for (token, expected) in [&app, &api, &foreign].into_iter().zip(expected) {
+            assert_eq!(&status(name, token), expected, "{name}");
+        }
+    }
+    hooks.counts(r#"snaphook_hook_posts_total{outcome="OtherAudience"}"#, 5);
+    hooks.counts(r#"snaphook_hook_posts_total{outcome="other_client"}"#, 2);
+}
+
+fn tokens(scopes: &[&str], audience: Option<&str>, clients: &[&str]) -> Verification {
+    let owned = |texts: &[&str]| texts.iter().map(ToString::to_string).collect();
+    let (scopes, clients) = (owned(scopes), owned(clients));
+    Verification::AppCredential(TokenRequirements { scopes, audience: audience.map(str::to_owned), clients })
 }
 
 #[test]

@@ -109,7 +109,7 @@ const SORTS: [(&str, &str, Refused); 11] = [
     (
         "AppCredential",
         "{secretFrom: {secretKeyRef: {name: missing, key: value}}}",
-        Some(("Reconciling", "SecretNotFound")),
+        Some(("Reconciling", "ReferenceNotAvailable")),
     ),
     (
         "Webhook",
@@ -135,7 +135,7 @@ const SORTS: [(&str, &str, Refused); 11] = [
     (
         "WebhookCredential",
         "{type: ClientId, fieldName: clientid, location: Header, clientIdFrom: {secretKeyRef: {name: missing, key: id}}}",
-        Some(("Reconciling", "SecretNotFound")),
+        Some(("Reconciling", "ReferenceNotAvailable")),
     ),
 ];
 

@@ -231,6 +231,6 @@ async fn every_kind_is_a_provisioned_service() {
     // A Secret that is not there yet is not bound to.
     t.apply("{kind: AppCredential, metadata: {name: late}, spec: {secretFrom: {secretKeyRef: {name: a, key: b}}}}")
         .await;
-    t.waiting("late", "SecretNotFound").await;
+    t.waiting("late", "ReferenceNotAvailable").await;
     assert_eq!(live(&t, "appcredential/late").await["status"]["binding"], Value::Null);
 }

@@ -27,6 +27,7 @@ mod harness;
 mod leader;
 mod names;
 mod observability;
+mod orphans;
 mod own_secret;
 mod policy;
 mod probes;

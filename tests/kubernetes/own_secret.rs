@@ -21,13 +21,14 @@ const ALLOWED: &str = "{snaphook.dev/allow-reference: 'true'}";
 async fn a_reference_waits_for_its_secret_then_for_its_label_and_then_is_ready() {
     let t = Tenant::new("reference").await;
     t.apply(APP).await;
-    let message = t.waiting("app", "SecretNotFound").await;
+    let message = t.waiting("app", "ReferenceNotAvailable").await;
     assert!(message.contains("vault") && message.contains("snaphook.dev/allow-reference=true"), "{message}");
     assert!(t.record("app").await.is_none() && t.secrets().get_opt("app-credential").await.unwrap().is_none());
 
     t.apply(&vault("{}", VAULTED)).await;
     t.patch("app", &json!({ "spec": { "displayName": "look" } })).await;
-    let message = t.waiting("app", "ReferenceNotAllowed").await;
+    t.sentinel().await;
+    assert_eq!(t.waiting("app", "ReferenceNotAvailable").await, message, "whether it is there is not told");
     let command = message.split("kubectl ").nth(1).unwrap();
     assert!(command.starts_with("label secret vault"), "{message}");
     t.plane.kubectl(&command.split(' ').collect::<Vec<_>>()).await.unwrap().success().unwrap();
@@ -44,7 +45,7 @@ async fn a_reference_waits_for_its_secret_then_for_its_label_and_then_is_ready()
     t.event("app", "SecretChanged").await;
 
     t.secrets().delete("vault", &kube::api::DeleteParams::default()).await.unwrap();
-    t.waiting("app", "SecretNotFound").await;
+    t.waiting("app", "ReferenceNotAvailable").await;
     assert_eq!(value(&t.secret("app-credential").await, "client-secret"), CHANGED, "what works goes on working");
     assert_eq!(t.record("app").await.unwrap(), record);
 }

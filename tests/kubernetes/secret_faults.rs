@@ -1,10 +1,14 @@
 //! Whatever happens to the Secret that the app mounts.
 
-use kube::api::DeleteParams;
+use k8s_openapi::api::core::v1::{ResourceQuota, Secret};
+use kube::{
+    Api,
+    api::{DeleteParams, Patch, PatchParams, PostParams},
+};
 use serde_json::json;
-use snaphook::{controller::app_credential::secret_value, record::Origin};
+use snaphook::{controller::app_credential::secret_value, crd::AppCredential, record::Origin};
 
-use crate::harness::{Tenant, hash_of, until, until_some, value};
+use crate::harness::{Controller, Tenant, hash_of, until, until_some, value};
 
 const APP: &str = "{kind: AppCredential, metadata: {name: app}, spec: {scopes: [orders:read]}}";
 
@@ -203,4 +207,41 @@ async fn what_the_api_server_refuses_for_good_is_told_and_leaves_no_secret_that_
     let secret = value(&t.secret("app-credential").await, "client-secret");
     let record = t.record("app").await.unwrap();
     assert_eq!(record.secrets.iter().map(|it| it.hash).collect::<Vec<_>>(), [hash_of(&secret)]);
+}
+
+/// With a new secret for each try the record would be written each time, and each write would be the reason for another try.
+#[tokio::test]
+async fn a_secret_that_is_refused_costs_few_tries_and_no_writes_of_the_record() {
+    let t = Tenant::alone("refused").await;
+    let controller = t.controller().await;
+    let quota = "{apiVersion: v1, kind: ResourceQuota, metadata: {name: none}, spec: {hard: {count/secrets: '0'}}}";
+    t.apply(quota).await;
+    // As the controller of quotas says, which does not run here. It counts once the API server's own watch has it.
+    let quotas: Api<ResourceQuota> = Api::namespaced(t.client.clone(), &t.namespace);
+    let none = json!({ "status": { "hard": { "count/secrets": "0" }, "used": { "count/secrets": "0" } } });
+    quotas.patch_status("none", &PatchParams::default(), &Patch::Merge(none)).await.unwrap();
+    until("the quota counts", || async {
+        let secret: Secret = serde_json::from_value(json!({ "metadata": { "name": "tried" } })).unwrap();
+        t.secrets().create(&PostParams { dry_run: true, ..PostParams::default() }, &secret).await.is_err()
+    })
+    .await;
+    t.apply("{kind: AppCredential, metadata: {name: app}, spec: {}}").await;
+    let message = t.of::<AppCredential>().refused("app", "Stalled", "WriteRefused").await;
+    assert!(message.contains("quota"), "{message}");
+    until("it was tried again", || async { refused(&controller).await >= 2 }).await;
+    let record = t.record("app").await;
+    let (mark, tries) = (t.plane.audit().mark().unwrap(), refused(&controller).await);
+    until("it was tried some more times", || async { refused(&controller).await >= tries + 4 }).await;
+    assert_eq!(t.writes_since(mark), []);
+    assert_eq!(t.record("app").await, record);
+
+    quotas.delete("none", &DeleteParams::default()).await.unwrap();
+    t.ready("app").await;
+}
+
+/// How many runs ended with a refusal.
+async fn refused(controller: &Controller) -> u64 {
+    let (_, metrics) = controller.probe("/metrics").await;
+    let name = r#"snaphook_reconciles_total{kind="AppCredential",result="Refused"} "#;
+    metrics.lines().find_map(|line| line.strip_prefix(name)).unwrap().parse().unwrap()
 }

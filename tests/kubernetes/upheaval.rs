@@ -186,7 +186,7 @@ async fn a_record_whose_resource_went_unseen_is_swept_at_the_next_start() {
     let kept = t.record("kept").await.unwrap();
     let second = t.controller().await;
     until("the orphan goes", || async { t.record("app").await.is_none() }).await;
-    assert!(second.process.log().contains("removing the record of a resource that is gone"));
+    assert!(second.process.log().contains("removed the record of a resource that is gone"));
     t.sentinel().await;
     assert_eq!(t.record("kept").await.unwrap(), kept);
     assert_eq!(t.resources().get("kept").await.unwrap().finalizers().len(), 1);

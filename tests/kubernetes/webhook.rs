@@ -147,7 +147,7 @@ async fn a_url_that_another_webhook_has_cannot_be_brought_in_a_secret() {
     t.apply(&planted.to_string()).await;
     t.apply(&webhook("thief", &json!({}))).await;
     let message = all.refused("thief", "Stalled", "UrlTaken").await;
-    assert!(message.contains(&format!("{}/victim", t.namespace)) && !message.contains(&id(&url)), "{message}");
+    assert!(message.contains("the Webhook victim") && !message.contains(&id(&url)), "{message}");
     assert!(all.record("thief").await.is_none());
     t.secrets().delete("thief-webhook", &DeleteParams::default()).await.unwrap();
     all.ready("thief").await;
@@ -176,6 +176,26 @@ async fn where_everybody_may_post_the_url_is_shown_in_the_secret_alone() {
     assert!(!t.event("open", "UrlRotated").await.contains(&id));
     let resource = serde_json::to_string(&all.api().get("open").await.unwrap()).unwrap();
     assert!(!resource.contains(&id), "{resource}");
+}
+
+#[tokio::test]
+async fn a_url_that_was_shown_ends_when_it_becomes_a_credential() {
+    let t = Tenant::new("opened").await;
+    let all = t.of::<Webhook>();
+    t.apply(&webhook("opened", &json!({ "rotation": { "urlNonce": "1" } }))).await;
+    let shown = id(&all.ready("opened").await.status.unwrap().url.unwrap());
+    all.patch("opened", &json!({ "spec": { "rotation": { "urlNonce": "2" } } })).await;
+    all.record_when("opened", "a new URL beside the old one", |it| it.urls.len() == 2).await;
+
+    all.patch("opened", &json!({ "spec": { "verification": { "type": "None" } } })).await;
+    let record = all.record_when("opened", "one URL", |it| it.urls.len() == 1).await;
+    let new = record.urls[0].id.expose().to_owned();
+    assert!(new != shown && record.urls[0].nonce.as_deref() == Some("2"));
+    let event = t.event("opened", "UrlReplaced").await;
+    assert!(event.contains("is a credential") && !event.contains(&new), "{event}");
+    until("the Secret has it", || async { id(&value(&t.secret("opened-webhook").await, "url")) == new }).await;
+    t.of::<Webhook>().touch("opened").await;
+    assert_eq!(all.record("opened").await.unwrap().urls[0].id.expose(), new, "once");
 }
 
 #[tokio::test]
@@ -238,7 +258,7 @@ async fn what_the_server_could_not_use_is_refused_with_the_field() {
         ),
         (
             "content",
-            json!({ "verification": { "type": "Hmac", "header": "x", "signedContent": "{body}{other}" } }),
+            json!({ "verification": { "type": "Hmac", "header": "x", "signedContent": "{body}.{other}" } }),
             "VerificationNotAllowed",
             "spec.verification.signedContent",
         ),

@@ -99,11 +99,11 @@ async fn a_secret_is_referred_to_only_where_its_owner_allows_it_and_is_waited_fo
     let t = Tenant::new("reference").await;
     let all = t.of::<WebhookCredential>();
     t.apply(&both("pager")).await;
-    let message = all.refused("pager", "Reconciling", "SecretNotFound").await;
+    let message = all.refused("pager", "Reconciling", "ReferenceNotAvailable").await;
     assert!(message.starts_with("spec.clientIdFrom: waiting for the Secret vault"), "{message}");
     t.apply(&vault(false, "link", "epona")).await;
-    all.patch("pager", &json!({ "metadata": { "annotations": { "look": "again" } } })).await;
-    let message = all.refused("pager", "Reconciling", "ReferenceNotAllowed").await;
+    all.touch("pager").await;
+    assert_eq!(all.refused("pager", "Reconciling", "ReferenceNotAvailable").await, message);
     let fix = format!("kubectl label secret vault -n {} snaphook.dev/allow-reference=true", t.namespace);
     assert!(message.ends_with(&fix), "{message}");
     assert!(

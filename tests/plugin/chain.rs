@@ -12,10 +12,10 @@ async fn a_chain_is_followed_to_its_broken_link_and_the_fix_that_is_told_works()
     let told = site.snaphook(&["status", "billing"]).ended(NO);
     for part in [
         &format!("AppCredential {}/billing: not ready", site.namespace),
-        "Ready is False, SecretNotFound: ",
+        "Ready is False, ReferenceNotAvailable: ",
         "FAIL Secret own, key value: does not exist",
         "FAIL Secret billing-credential: is not there",
-        " SecretNotFound: ",
+        " ReferenceNotAvailable: ",
     ] {
         assert!(told.contains(part), "{part:?} is not in\n{told}");
     }

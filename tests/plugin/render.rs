@@ -78,7 +78,10 @@ fn a_mistake_and_a_missing_secret_are_told_as_the_cluster_would() {
     let (without_secret, _) = RESOURCES.split_once("---").unwrap();
     let (code, text, _) = snaphook(&["render", "-f", "-"], without_secret);
     assert_eq!(code, NO);
-    assert!(text.contains("WebhookCredential demo/pager: not ready\n") && text.contains("SecretNotFound"), "{text}");
+    assert!(
+        text.contains("WebhookCredential demo/pager: not ready\n") && text.contains("ReferenceNotAvailable"),
+        "{text}"
+    );
     assert_eq!(snaphook(&["render", "-f", "/nonexistent.yaml"], "").0, 1);
     assert_eq!(snaphook(&["render"], "").0, 2);
 }

@@ -14,6 +14,9 @@
 {{- range $root.Values.hooks.allowEgress -}}
 {{- $arguments = append $arguments (printf "--allow-egress=%s" .) -}}
 {{- end -}}
+{{- range $root.Values.hooks.denyEgress -}}
+{{- $arguments = append $arguments (printf "--deny-egress=%s" .) -}}
+{{- end -}}
 {{/* The socket that `kubectl exec … -- snaphook deliveries` looks for lies beside the queue, and goes with the Pod. */}}
 {{- $volumes = append $volumes (dict "name" "state" "emptyDir" (dict "sizeLimit" "1Mi")) -}}
 {{- $mounts = append $mounts (dict "name" "state" "mountPath" "/var/lib/snaphook") -}}

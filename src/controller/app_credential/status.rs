@@ -126,7 +126,7 @@ fn refused(
     let notes = report::notes_of_refusal(&before.conditions, refusal);
     let writes = record.map_or(Writes::Nothing, |record| Writes::Restrict(Box::new(record)));
     // A Secret without the label is in no cache.
-    let doubtful = refusal.reason == Reason::SecretNotFound;
+    let doubtful = refusal.reason == Reason::ReferenceNotAvailable;
     Plan { writes, routes: RouteWrites::default(), status, notes, next, doubtful }
 }
 

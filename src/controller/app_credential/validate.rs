@@ -181,9 +181,9 @@ fn check_client_id(resource: &AppCredential, observed: &Observed<AppCredential>,
     refuse(
         Reason::ClientIdTaken,
         format!(
-            "spec.clientId: {:?} belongs to the {} {other}, which has it or is older; choose another",
+            "spec.clientId: {:?} belongs to {}, which has it or is older; choose another",
             client_id(resource),
-            AppCredential::KIND
+            checks::named(resource, other)
         ),
     )
 }

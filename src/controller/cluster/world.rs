@@ -4,7 +4,7 @@ use futures::try_join;
 use k8s_openapi::api::core::v1::Secret;
 use kube::{
     ResourceExt as _,
-    api::{Patch, PatchParams},
+    api::{Patch, PatchParams, PostParams},
     runtime::events::{Event, EventType},
 };
 use serde_json::json;
@@ -101,6 +101,17 @@ where
     async fn delete_record(&self, resource: &K) -> Result<(), ApplyError> {
         let Source { namespace, uid, .. } = source(resource);
         self.records.delete::<K::Record>(&namespace, &record_id(resource), &uid).await
+    }
+
+    async fn try_consumer(&self, consumer: &Consumer, seen: Option<&Secret>) -> Result<(), ApplyError> {
+        let (object, secrets) = (format!("the Secret {}", consumer.name), self.secrets(&consumer.source.namespace));
+        let Some(seen) = seen else {
+            let params = PostParams { dry_run: true, ..create_params() };
+            return call(&object, secrets.create(&params, &secrets::consumer(consumer))).await.map(drop);
+        };
+        let Some(patch) = secrets::consumer_patch(consumer, seen) else { return Ok(()) };
+        let params = PatchParams { dry_run: true, ..merge_params() };
+        call(&object, secrets.patch(&consumer.name, &params, &Patch::Merge(patch))).await.map(drop)
     }
 
     async fn create_consumer(&self, consumer: &Consumer) -> Result<(), ApplyError> {

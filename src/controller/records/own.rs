@@ -76,8 +76,9 @@ impl OwnSecrets {
         Ok(ObjectVersion::of(&written))
     }
 
-    pub(super) async fn delete(&self, id: &Id, seen: &ObjectVersion) -> Result<(), ApplyError> {
-        call_opt(RECORD, self.api.delete(&id.name, &unchanged(seen))).await.map(drop)
+    pub(super) async fn delete(&self, id: &Id, seen: &ObjectVersion) -> Result<bool, ApplyError> {
+        let deleted = call_opt(RECORD, self.api.delete(&id.name, &unchanged(seen))).await?;
+        Ok(deleted.is_some())
     }
 
     pub(super) fn found(self: Arc<Self>, kept: &Kept<OwnRecord>) -> Option<Found> {

@@ -4,7 +4,10 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::{ResourceExt as _, core::DeserializeGuard, runtime::reflector::ObjectRef};
 
 use super::{cache::Listed, namespaces::Indexed};
-use crate::crd::{AppCredential, Kind, Webhook, WebhookCredential};
+use crate::{
+    crd::{AppCredential, Kind, Webhook, WebhookCredential},
+    record::Source,
+};
 
 /// A resource as watches see it: one that does not parse is still one, and can be deleted.
 pub type Guarded<K> = DeserializeGuard<K>;
@@ -34,6 +37,13 @@ impl Trigger {
         let kinds = [AppCredential::KIND, Webhook::KIND, WebhookCredential::KIND];
         let kind = kinds.into_iter().find(|known| *known == kind)?;
         Some(Self { kind, namespace: namespace.to_owned(), name: name.to_owned() })
+    }
+
+    /// Whether a record or a route was made from the resource of that name.
+    #[must_use]
+    pub fn is_of(&self, source: &Source) -> bool {
+        let Self { kind, namespace, name } = self;
+        *kind == source.kind && *namespace == source.namespace && *name == source.name
     }
 
     /// As caches name it.

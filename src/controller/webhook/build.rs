@@ -28,7 +28,7 @@ use crate::{
     inbound::verify,
     record::{
         self, Confidential, EndpointRecord,
-        endpoint::{Delivery, EndpointSecret, UrlVersion},
+        endpoint::{Delivery, EndpointSecret, UrlVersion, Verification},
     },
 };
 
@@ -53,6 +53,8 @@ pub enum News {
     Restored,
     /// The URL was replaced.
     UrlRotated,
+    /// The URL was replaced at once: it is a credential now, and was shown before.
+    UrlReplaced,
     /// Generated secrets were replaced.
     SecretRotated,
     /// Another secret counts: of the user's own, or generated instead.
@@ -113,8 +115,10 @@ impl Found {
     fn within(resource: &Webhook, valid: &Validated, secret: &Secret) -> Self {
         let Some(id) = retained_id(resource, secret) else { return Self::default() };
         let generated = |key: &str| hook_id::secret_of(&fetch::data(secret).get(key)?.0);
+        // Beside a secret to verify with, the URL was shown.
+        let was_shown = fetch::data(secret).contains_key(&valid.keys.signing_secret);
         Self {
-            id: Some(id),
+            id: Some(id).filter(|_| valid.verification != Verification::None || !was_shown),
             secret: generated(&valid.keys.signing_secret),
             signing_secret: generated(&valid.keys.delivery_signing_secret),
         }
@@ -142,6 +146,12 @@ impl Builder<'_> {
 
     fn urls(&mut self) -> Result<Vec<UrlVersion>, Refusal> {
         let mut urls = self.prior.map(|prior| versions::live(&prior.urls, self.now)).unwrap_or_default();
+        let is_credential = self.valid.verification == Verification::None;
+        if is_credential && self.prior.is_some_and(|prior| prior.verification != Verification::None) {
+            let nonce = self.valid.url_nonce.clone().or_else(|| urls.pop().and_then(|url| url.nonce));
+            self.news.push(News::UrlReplaced);
+            return Ok(vec![self.url(hook_id::new_id(&self.entropy.url), nonce)]);
+        }
         let current = versions::current(&urls);
         let asked = current.is_some_and(|url| is_asked(self.valid.url_nonce.as_ref(), url.nonce.as_ref()));
         if current.is_some() && !asked {
@@ -150,11 +160,15 @@ impl Builder<'_> {
         let nonce = self.valid.url_nonce.clone().or_else(|| current.and_then(|url| url.nonce.clone()));
         let id = self.found.id.clone().unwrap_or_else(|| hook_id::new_id(&self.entropy.url));
         versions::make_room(&mut urls, asked, "spec.rotation.urlNonce")?;
-        urls.push(UrlVersion { id, created_at: whole_seconds(self.now), not_after: None, nonce });
+        urls.push(self.url(id, nonce));
         if asked {
             self.news.push(News::UrlRotated);
         }
         Ok(urls)
+    }
+
+    fn url(&self, id: Confidential, nonce: Option<String>) -> UrlVersion {
+        UrlVersion { id, created_at: whole_seconds(self.now), not_after: None, nonce }
     }
 
     /// Former secrets of another kind of verification may be none at all now.

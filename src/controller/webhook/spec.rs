@@ -5,7 +5,9 @@ use crate::{
         Duration,
         webhook::{DeliverySpec, HandlerSpec, RateLimitSpec, RetrySpec, VerificationSpec, VerificationType},
     },
-    record::endpoint::{Delivery, Handler, HandlerType, Hmac, RateLimit, Retry, Target, Verification},
+    record::endpoint::{
+        Delivery, Handler, HandlerType, Hmac, RateLimit, Retry, Target, TokenRequirements, Verification,
+    },
 };
 
 const TOLERANCE: u32 = 300;
@@ -40,9 +42,11 @@ pub fn verification(spec: &VerificationSpec) -> Verification {
         VerificationType::Hmac => Verification::Hmac(hmac(spec)),
         VerificationType::Basic => Verification::Basic { username: spec.username.clone().unwrap_or_default() },
         VerificationType::Bearer => Verification::Bearer,
-        VerificationType::AppCredential => {
-            Verification::AppCredential { scopes: spec.scopes.clone().unwrap_or_default() }
-        }
+        VerificationType::AppCredential => Verification::AppCredential(TokenRequirements {
+            scopes: spec.scopes.clone().unwrap_or_default(),
+            audience: spec.audience.clone(),
+            clients: spec.clients.clone().unwrap_or_default(),
+        }),
     }
 }
 

@@ -121,7 +121,7 @@ pub fn plan_of_refusal(
         writes: restricted.map_or(Writes::Nothing, |record| Writes::Restrict(Box::new(record))),
         routes,
         // A Secret without the label is in no cache.
-        doubtful: refusal.reason == Reason::SecretNotFound,
+        doubtful: refusal.reason == Reason::ReferenceNotAvailable,
     }
 }
 
@@ -307,6 +307,13 @@ fn note(news: News, valid: &Validated) -> Note {
             false,
             "UrlRotated",
             format!("the Secret {secret} holds a new URL; the former one works until its overlap ends"),
+        ),
+        News::UrlReplaced => (
+            true,
+            "UrlReplaced",
+            format!(
+                "the Secret {secret} holds a new URL, and the former one has ended: with spec.verification.type None the URL is a credential, and the former one was shown in the status"
+            ),
         ),
         News::SecretRotated => (
             false,

@@ -36,6 +36,8 @@ use crate::{
 const DEFAULT_OVERLAP: SignedDuration = SignedDuration::from_hours(24);
 /// Of a secret of one's own.
 const MAX_SECRET: usize = 1024;
+/// Whoever sees a signed post can try secrets at home.
+const MIN_SECRET: usize = 16;
 
 /// A resource that can be built.
 pub struct Validated {
@@ -204,8 +206,9 @@ fn check_url(resource: &Webhook, observed: &Observed<Webhook>) -> Result<(), Ref
     refuse(
         Reason::UrlTaken,
         format!(
-            "the URL in the Secret {} belongs to the Webhook {other}, which has it; delete the Secret, and a new URL is made",
-            resource.consumer_name()
+            "the URL in the Secret {} belongs to {}, which has it; delete the Secret, and a new URL is made",
+            resource.consumer_name(),
+            checks::named(resource, other)
         ),
     )
 }
@@ -263,6 +266,12 @@ fn own_secret(
         Ok(text) if text.len() <= MAX_SECRET => text,
         _ => return refuse(Reason::SecretNotUsable, format!("{place} it must be text of at most {MAX_SECRET} bytes")),
     };
+    if text.len() < MIN_SECRET {
+        return refuse(
+            Reason::SecretTooShort,
+            format!("{place} it has fewer than {MIN_SECRET} bytes and could be guessed; use a longer random one"),
+        );
+    }
     verify::check_secret(verification, text).or_else(|error| invalid(Reason::SecretNotUsable, &place, &error))?;
     Ok(text.to_owned().into())
 }

@@ -75,7 +75,7 @@ pub fn plan_of_refusal(
         writes: Writes::Nothing,
         routes: RouteWrites::default(),
         // A Secret without the label is in no cache.
-        doubtful: refusal.reason == Reason::SecretNotFound,
+        doubtful: refusal.reason == Reason::ReferenceNotAvailable,
     }
 }
 

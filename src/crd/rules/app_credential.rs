@@ -29,7 +29,7 @@ pub(in crate::crd) fn rules() -> Vec<Placed> {
         ("", vec![secret_template::room_for_name("credential")]),
         ("spec", [spec(), secret_template::rules(&FIRST_WRITE)].concat()),
         ("spec.secretTemplate", vec![secret_template::binding_keys(&KEYS)]),
-        ("spec.secretTemplate.keys", vec![secret_template::distinct_keys(&KEYS)]),
+        ("spec.secretTemplate.keys", vec![secret_template::distinct_keys(&KEYS), secret_template::record_keys(&KEYS)]),
     ]
 }
 

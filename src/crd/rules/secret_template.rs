@@ -2,7 +2,12 @@
 
 use serde_json::Value;
 
-use super::{QUALIFIED_NAME, each_key, rule};
+use super::{LONG_PREFIX, QUALIFIED_NAME, each_key, rule};
+
+/// Bundles of records, signing keys, the key of tenants to their deliveries, and the key of seals.
+const RESERVED_NAME: &str = "^snaphook-(records-[0-9]+|signing-keys|deliveries|seal-key)$";
+/// As [`record::file_name`](crate::record::file_name) makes them, and the key of a record Secret.
+const RESERVED_KEY: &str = "^((client|endpoint|injection|signing-keys)[.].*[.]json|record[.]json)$";
 
 /// On the object: there must be room for the default name of the Secret, `<name>-<suffix>`.
 pub(super) fn room_for_name(suffix: &str) -> Value {
@@ -30,7 +35,18 @@ pub(super) struct FirstWrite {
 
 /// On the spec.
 pub(super) fn rules(first: &FirstWrite) -> Vec<Value> {
-    [types(), types_with_keys(first), metadata()].concat()
+    [vec![name()], types(), types_with_keys(first), metadata()].concat()
+}
+
+/// Secrets that Snaphook itself makes in some namespaces.
+fn name() -> Value {
+    rule(
+        &format!(
+            "!has(self.secretTemplate) || !has(self.secretTemplate.name) || !self.secretTemplate.name.matches('{RESERVED_NAME}')"
+        ),
+        ".secretTemplate.name",
+        "spec.secretTemplate.name: Snaphook uses Secrets of this name itself; choose another",
+    )
 }
 
 fn types() -> Vec<Value> {
@@ -102,7 +118,9 @@ impl FirstWrite {
 }
 
 fn metadata() -> Vec<Value> {
-    let key = format!("size(key) <= 317 && key.matches('{QUALIFIED_NAME}') && !key.startsWith('snaphook.dev/')");
+    let key = format!(
+        "size(key) <= 317 && key.matches('{QUALIFIED_NAME}') && !key.matches('{LONG_PREFIX}') && !key.startsWith('snaphook.dev/')"
+    );
     vec![
         each_key(
             "secretTemplate.labels",
@@ -124,6 +142,15 @@ pub(super) fn distinct_keys(keys: &[(&str, &str)]) -> Value {
         &format!("{names}.all(name, {names}.exists_one(other, other == name))"),
         "",
         "spec.secretTemplate.keys: two values would lie under one key; give each a name of its own",
+    )
+}
+
+/// On `spec.secretTemplate.keys`: what a sidecar would read as a record.
+pub(super) fn record_keys(keys: &[(&str, &str)]) -> Value {
+    rule(
+        &format!("{}.all(name, !name.matches('{RESERVED_KEY}'))", names("self", keys)),
+        "",
+        "spec.secretTemplate.keys: Snaphook keeps its own records under keys like this; choose other names",
     )
 }
 

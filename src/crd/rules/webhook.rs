@@ -29,7 +29,7 @@ pub(in crate::crd) fn rules() -> Vec<Placed> {
         ("spec.delivery", delivery()),
         ("spec.route", route()),
         ("spec.secretTemplate", vec![secret_template::binding_keys(&KEYS)]),
-        ("spec.secretTemplate.keys", vec![secret_template::distinct_keys(&KEYS)]),
+        ("spec.secretTemplate.keys", vec![secret_template::distinct_keys(&KEYS), secret_template::record_keys(&KEYS)]),
     ]
 }
 
@@ -69,6 +69,8 @@ fn verification() -> Vec<Value> {
             "spec.verification.scopes: required with type AppCredential, or every client of the realm could post",
         ),
         forbidden(PLACE, "scopes", "self.type == 'AppCredential'", "only with type AppCredential; remove it"),
+        forbidden(PLACE, "audience", "self.type == 'AppCredential'", "only with type AppCredential; remove it"),
+        forbidden(PLACE, "clients", "self.type == 'AppCredential'", "only with type AppCredential; remove it"),
         forbidden(
             PLACE,
             "secretFrom",
@@ -83,7 +85,7 @@ fn verification() -> Vec<Value> {
     rules
 }
 
-fn signed_content() -> [Value; 6] {
+fn signed_content() -> [Value; 9] {
     const PLACE: &str = "spec.verification";
     let asks_for = |what: &str| format!("has(self.signedContent) && self.signedContent.contains('{{{what}}}')");
     let needs = |what: &str, field: &str| {
@@ -93,7 +95,26 @@ fn signed_content() -> [Value; 6] {
             &format!("{PLACE}.{field}: required, as spec.verification.signedContent has {{{what}}}"),
         )
     };
+    let refuse = |pattern: &str, message: &str| {
+        rule(
+            &format!("!has(self.signedContent) || !self.signedContent.matches('{pattern}')"),
+            ".signedContent",
+            &format!("{PLACE}.signedContent: {message}"),
+        )
+    };
     [
+        refuse(
+            "[}][{]",
+            "put fixed text between two placeholders, or bytes could be moved from one to the other under the same signature",
+        ),
+        refuse(
+            "(?s)[{]body[}].*[{](body|id)[}]|[{]body[}].*[{]timestamp[}].*[{]timestamp[}]",
+            "after {body} there may be fixed text and {timestamp} only, or another body could have the same signature",
+        ),
+        refuse(
+            "[0-9][{]timestamp[}]|[{]timestamp[}][0-9]",
+            "put no digit next to {timestamp}, or the time could be cut at another place",
+        ),
         rule(
             "!has(self.signedContent) || self.signedContent.contains('{body}')",
             ".signedContent",

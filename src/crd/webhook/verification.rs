@@ -59,6 +59,20 @@ pub struct VerificationSpec {
     #[schemars(extend("x-kubernetes-list-type" = "set"))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scopes: Option<Vec<String>>,
+    /// Type `AppCredential`: the audience that the access token must be for. Default: the issuer, which each `AppCredential` may list in
+    /// `spec.audiences`.
+    #[schemars(length(min = 1, max = 512), regex(pattern = r"^[\x21-\x7E]+$"))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audience: Option<String>,
+    /// Type `AppCredential`: whose access tokens count, as `namespace/name`; `*` stands for any text. Default: those of all `AppCredentials`
+    /// in the Webhook's own namespace.
+    #[schemars(
+        length(min = 1, max = 64),
+        inner(length(min = 3, max = 317), regex(pattern = r"^[a-z0-9*-]+/[a-z0-9.*-]+$"))
+    )]
+    #[schemars(extend("x-kubernetes-list-type" = "set"))]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clients: Option<Vec<String>>,
 }
 
 impl VerificationSpec {
@@ -78,6 +92,8 @@ impl VerificationSpec {
             tolerance: None,
             username: None,
             scopes: None,
+            audience: None,
+            clients: None,
         }
     }
 }

@@ -14,20 +14,22 @@ const KUBELET_PORTS: [u16; 2] = [10250, 10255];
 
 /// Decides about addresses. The default lets calls go to the public internet alone.
 ///
-/// The operator's exceptions open what they cover, but a wide one never opens by accident what is worth most: the metadata services
+/// What the operator denies beats all else. The operator's exceptions open what they cover, but a wide one never opens by accident what is worth most: the metadata services
 /// have to be named as one address; loopback, link-local and the like by a network inside their range; the API server, the server
 /// itself and the kubelet's ports by address and port.
 #[derive(Clone, Debug, Default)]
 pub struct Guard {
     /// What the operator allows.
     pub exceptions: Vec<Exception>,
+    /// What the operator denies, whatever is allowed. A Service that a Webhook names is not concerned: the controller vouches for it.
+    pub denied: Vec<Exception>,
     /// Whether receivers may be on the same machine, as on a laptop.
     pub loopback: bool,
     /// The API server and the server itself.
     pub forbidden: Vec<Forbidden>,
 }
 
-/// What the operator allows: `10.0.0.0/8`, `10.1.2.3`, `10.1.2.3:8080`, `[fd00::1]:8080`.
+/// What the operator allows or denies: `10.0.0.0/8`, `10.1.2.3`, `10.1.2.3:8080`, `[fd00::1]:8080`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exception {
     /// All ports of all addresses in a network.
@@ -59,6 +61,9 @@ pub enum Denied {
     /// Not on the public internet.
     #[error("{} is for no receiver unless --allow-egress names it", .0.as_str())]
     Special(Special),
+    /// In a network that the operator denies.
+    #[error("--deny-egress covers it")]
+    DeniedByOperator,
     /// One of the kubelet's ports.
     #[error("its port is the kubelet's")]
     KubeletPort,
@@ -73,6 +78,9 @@ impl Guard {
     /// # Errors
     /// Why not.
     pub fn check(&self, address: SocketAddr) -> Result<(), Denied> {
+        if self.denied.iter().any(|denied| denied.covers(address)) {
+            return Err(Denied::DeniedByOperator);
+        }
         if self.names_exactly(address) {
             return Ok(());
         }
@@ -132,6 +140,20 @@ impl Guard {
     }
 }
 
+impl Exception {
+    /// Whether a call to the address is meant, also where it is an IPv4 address that is written as one of IPv6 or reached through a gateway.
+    fn covers(&self, address: SocketAddr) -> bool {
+        let mut addresses = vec![address.ip(), address.ip().to_canonical()];
+        if let Some(Special::Embedded(inside)) = special(address.ip()) {
+            addresses.push(inside.into());
+        }
+        addresses.into_iter().any(|ip| match self {
+            Self::Network(network) => network.contains(&ip),
+            Self::Exact(exact) => *exact == SocketAddr::new(ip, address.port()),
+        })
+    }
+}
+
 /// Whether all of a network is special in this one way.
 fn is_within(network: &IpNet, what: Special) -> bool {
     [network.network(), network.broadcast()].into_iter().all(|end| special(end) == Some(what))
@@ -173,7 +195,7 @@ mod tests {
     fn guard(exceptions: &[&str]) -> Guard {
         let exceptions = exceptions.iter().map(|text| text.parse().unwrap()).collect();
         let forbidden = vec!["10.96.0.1".parse().unwrap(), "10.96.0.9:8080".parse().unwrap()];
-        Guard { exceptions, loopback: false, forbidden }
+        Guard { exceptions, forbidden, ..Guard::default() }
     }
 
     fn allows(guard: &Guard, address: &str) -> bool {
@@ -276,6 +298,26 @@ mod tests {
         assert_eq!(check("10.96.0.1:443"), Err(Denied::Forbidden));
         assert_eq!(check("10.96.0.9:8080"), Err(Denied::Forbidden));
         assert_eq!(check("10.96.0.9:8081"), Ok(()));
+    }
+
+    #[test]
+    fn what_is_denied_beats_what_is_allowed_and_the_public_internet() {
+        let denied = ["10.244.0.0/16", "203.0.113.0/24", "1.1.1.1:853", "fd00:1::/64", "192.168.0.9"];
+        let denied = denied.iter().map(|text| text.parse().unwrap()).collect();
+        let guard = Guard { denied, ..guard(&["0.0.0.0/0", "::/0", "10.244.1.1:80", "64:ff9b::/96"]) };
+        for address in [
+            "10.244.1.1:80",
+            "10.244.255.255:1",
+            "[::ffff:10.244.1.1]:80",
+            "[64:ff9b::10.244.1.1]:80",
+            "1.1.1.1:853",
+            "[fd00:1::7]:443",
+            "192.168.0.9:80",
+        ] {
+            assert_eq!(guard.check(address.parse().unwrap()), Err(Denied::DeniedByOperator), "{address}");
+        }
+        assert!(allows(&guard, "10.245.0.1:80") && allows(&guard, "1.1.1.1:443") && allows(&guard, "192.168.0.8:80"));
+        assert_eq!(guard.check_service("10.244.1.1:80".parse().unwrap()), Ok(()), "the controller vouches for it");
     }
 
     #[test]

@@ -121,9 +121,10 @@ pub fn check_headers(headers: &BTreeMap<String, String>) -> Result<(), (&str, Fi
     })
 }
 
-/// One form for all spellings that some receiver takes for the same header.
+/// One form for all spellings that some receiver takes for the same header: CGI makes an underscore of each hyphen (RFC 3875, section
+/// 4.1.18), and some servers of everything else that is no letter and no digit.
 pub(in crate::delivery) fn folded(name: &str) -> Cow<'_, str> {
-    let fold = |byte: u8| if matches!(byte, b'_' | b'.') { b'-' } else { byte.to_ascii_lowercase() };
+    let fold = |byte: u8| if byte.is_ascii_alphanumeric() { byte.to_ascii_lowercase() } else { b'-' };
     if name.bytes().all(|byte| fold(byte) == byte) {
         return Cow::Borrowed(name);
     }

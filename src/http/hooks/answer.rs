@@ -41,6 +41,8 @@ pub(in crate::http) enum Answer {
     },
     /// The token is good and lacks a scope.
     Forbidden,
+    /// The token is good, and of a credential that the endpoint does not accept.
+    OtherClient,
     /// The body is over the limit.
     TooLarge,
     /// The body did not come in time.
@@ -73,6 +75,7 @@ impl Answer {
             Self::Unknown => "unknown",
             Self::Method => "method",
             Self::Forbidden => "forbidden",
+            Self::OtherClient => "other_client",
             Self::TooLarge => "too_large",
             Self::Slow => "slow",
             Self::Broken => "broken",
@@ -91,7 +94,7 @@ impl Answer {
             Self::Unknown => StatusCode::NOT_FOUND,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::Unauthorized { .. } => StatusCode::UNAUTHORIZED,
-            Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::Forbidden | Self::OtherClient => StatusCode::FORBIDDEN,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Slow => StatusCode::REQUEST_TIMEOUT,
             Self::Broken | Self::Invalid(Invalid::Body(_)) => StatusCode::BAD_REQUEST,
@@ -109,6 +112,9 @@ impl Answer {
             Self::Method => ("invalid_request", "use POST"),
             Self::Unauthorized { .. } => ("unauthorized", "the sender could not be verified"),
             Self::Forbidden => ("insufficient_scope", "the token lacks a scope that this webhook asks for"),
+            Self::OtherClient => {
+                ("access_denied", "this webhook does not accept tokens of this client: see spec.verification.clients")
+            }
             Self::TooLarge => ("too_large", "the body is larger than this webhook takes"),
             Self::Slow => ("invalid_request", "the body did not arrive within 10 seconds"),
             Self::Broken => ("invalid_request", "the body ended before its time, or is badly framed"),

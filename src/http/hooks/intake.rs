@@ -21,7 +21,7 @@ use crate::{
     },
     inbound::{
         Endpoint,
-        dedupe::{Claim, Dedupe, Key, Limits, Ticket, body_hash},
+        dedupe::{self, Claim, Dedupe, Key, Limits, Ticket, body_hash},
         handler::{Event, Verdict},
         trace,
     },
@@ -64,7 +64,8 @@ impl Intake {
         let mut duplicates = Duplicates::new(limits);
         for Recent { id, endpoint, accepted_at, duplicate } in recent.into_iter().rev() {
             let DuplicateKey { id: delivery_id, hash } = duplicate;
-            duplicates.remember(&endpoint.uid, Key::new(&delivery_id, &hash), id, accepted_at);
+            let owner = dedupe::Endpoint { namespace: &endpoint.namespace, uid: &endpoint.uid };
+            duplicates.remember(owner, Key::new(&delivery_id, &hash), id, accepted_at);
         }
         let duplicates = Arc::new(Mutex::new(duplicates));
         let (pool, rates, metrics) = (Pool::default(), Rates::default(), Arc::new(metrics));
@@ -92,13 +93,12 @@ impl Intake {
         now: Timestamp,
     ) -> Result<Answer, Answer> {
         let deadline = Instant::now() + LONGEST_WAIT;
-        let mut claims = Claims::new(self.duplicates.clone());
-        let uid: Box<str> = endpoint.record().source.uid.as_str().into();
+        let mut claims = Claims::new(self.duplicates.clone(), &endpoint.record().source);
         let trace_id = trace::trace_id(&parts.headers).map(Box::from);
         let of_post = delivery_id.map(|id| DuplicateKey { id: id.into(), hash: body_hash(&body) });
         let id = new_id(now);
         if let Some(key) = &of_post
-            && let Some(earlier) = claims.claim(&uid, key, id, now)?
+            && let Some(earlier) = claims.claim(key, id, now)?
         {
             return Ok(Answer::Duplicate(earlier));
         }
@@ -112,7 +112,7 @@ impl Intake {
             let duplicate = match (&of_post, &event.dedupe_id) {
                 (None, Some(own)) => {
                     let key = DuplicateKey { id: own.as_str().into(), hash: body_hash(&event.body) };
-                    if let Some(earlier) = claims.claim(&uid, &key, id, now)? {
+                    if let Some(earlier) = claims.claim(&key, id, now)? {
                         answer = Answer::Duplicate(earlier);
                         continue;
                     }
@@ -139,13 +139,13 @@ impl Intake {
         body: Bytes,
         deadline: Instant,
     ) -> Result<(Arc<Endpoint>, Vec<Event>), Answer> {
-        let uid = endpoint.record().source.uid.clone();
+        let source = endpoint.record().source.clone();
         let costly = endpoint.handler().has_expressions() || body.len() > SMALL;
         let work = move || {
             let outcome = endpoint.handler().process(&super::incoming(&parts, &body));
             outcome.map(|outcome| (endpoint, outcome.events)).map_err(Answer::Invalid)
         };
-        if costly { self.pool.run(&uid, deadline, work).await.map_err(Answer::Unavailable)? } else { work() }
+        if costly { self.pool.run(&source, deadline, work).await.map_err(Answer::Unavailable)? } else { work() }
     }
 
     async fn store(
@@ -196,24 +196,23 @@ impl Noted {
 /// What a post has claimed among duplicates. Given back when dropped, unless it is committed.
 struct Claims {
     duplicates: Arc<Mutex<Duplicates>>,
+    namespace: Box<str>,
+    uid: Box<str>,
     held: Vec<(Ticket, MessageId)>,
 }
 
 impl Claims {
-    fn new(duplicates: Arc<Mutex<Duplicates>>) -> Self {
-        Self { duplicates, held: Vec::new() }
+    fn new(duplicates: Arc<Mutex<Duplicates>>, source: &Source) -> Self {
+        let Source { kind: _, namespace, name: _, uid } = source;
+        let (namespace, uid) = (namespace.as_str().into(), uid.as_str().into());
+        Self { duplicates, namespace, uid, held: Vec::new() }
     }
 
     /// Nothing where nobody has it; the earlier message where it is stored, or in the same post.
-    fn claim(
-        &mut self,
-        uid: &str,
-        key: &DuplicateKey,
-        id: MessageId,
-        now: Timestamp,
-    ) -> Result<Option<MessageId>, Answer> {
+    fn claim(&mut self, key: &DuplicateKey, id: MessageId, now: Timestamp) -> Result<Option<MessageId>, Answer> {
         let key = Key::new(&key.id, &key.hash);
-        let claim = lock(&self.duplicates).claim(uid, key, now);
+        let endpoint = dedupe::Endpoint { namespace: &self.namespace, uid: &self.uid };
+        let claim = lock(&self.duplicates).claim(endpoint, key, now);
         match claim {
             Claim::New(ticket) => {
                 self.held.push((ticket, id));

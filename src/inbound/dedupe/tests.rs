@@ -17,8 +17,12 @@ fn key(id: &str) -> Key {
     Key::new(id, &body_hash(b"body"))
 }
 
+fn of(uid: &str) -> Endpoint<'_> {
+    Endpoint { namespace: "ns", uid }
+}
+
 fn claimed(dedupe: &mut Dedupe<u32>, endpoint: &str, id: &str, second: i64) -> Ticket {
-    match dedupe.claim(endpoint, key(id), at(second)) {
+    match dedupe.claim(of(endpoint), key(id), at(second)) {
         Claim::New(ticket) => ticket,
         other => panic!("{other:?}"),
     }
@@ -26,11 +30,11 @@ fn claimed(dedupe: &mut Dedupe<u32>, endpoint: &str, id: &str, second: i64) -> T
 
 /// As the queue does at start.
 fn stored(dedupe: &mut Dedupe<u32>, endpoint: &str, id: &str, message: u32, second: i64) {
-    dedupe.remember(endpoint, key(id), message, at(second));
+    dedupe.remember(of(endpoint), key(id), message, at(second));
 }
 
 fn is_known(dedupe: &mut Dedupe<u32>, endpoint: &str, id: &str, second: i64) -> bool {
-    match dedupe.claim(endpoint, key(id), at(second)) {
+    match dedupe.claim(of(endpoint), key(id), at(second)) {
         Claim::Duplicate(_) => true,
         Claim::New(ticket) => {
             dedupe.release(ticket);
@@ -52,10 +56,10 @@ fn a_repeat_is_told_by_id_and_body_together() {
 fn a_post_is_new_then_pending_then_a_duplicate() {
     let mut dedupe = Dedupe::new(LIMITS);
     let ticket = claimed(&mut dedupe, "hook", "a", 0);
-    assert_eq!(dedupe.claim("hook", key("a"), at(1)), Claim::Pending);
+    assert_eq!(dedupe.claim(of("hook"), key("a"), at(1)), Claim::Pending);
     dedupe.commit(ticket, 7, at(2));
-    assert_eq!(dedupe.claim("hook", key("a"), at(3)), Claim::Duplicate(7));
-    assert!(matches!(dedupe.claim("hook", key("b"), at(3)), Claim::New(_)));
+    assert_eq!(dedupe.claim(of("hook"), key("a"), at(3)), Claim::Duplicate(7));
+    assert!(matches!(dedupe.claim(of("hook"), key("b"), at(3)), Claim::New(_)));
 }
 
 #[test]
@@ -64,20 +68,20 @@ fn a_failed_write_lets_the_next_try() {
     let ticket = claimed(&mut dedupe, "hook", "a", 0);
     dedupe.release(ticket);
     assert!(dedupe.is_empty());
-    assert!(matches!(dedupe.claim("hook", key("a"), at(0)), Claim::New(_)));
+    assert!(matches!(dedupe.claim(of("hook"), key("a"), at(0)), Claim::New(_)));
 }
 
 #[test]
 fn a_claim_whose_holder_is_gone_ends() {
     let mut dedupe = Dedupe::new(LIMITS);
     let late = claimed(&mut dedupe, "hook", "a", 0);
-    assert_eq!(dedupe.claim("hook", key("a"), at(9)), Claim::Pending);
+    assert_eq!(dedupe.claim(of("hook"), key("a"), at(9)), Claim::Pending);
     let next = claimed(&mut dedupe, "hook", "a", 10);
     // It is no longer his to release.
     dedupe.release(late);
-    assert_eq!(dedupe.claim("hook", key("a"), at(11)), Claim::Pending);
+    assert_eq!(dedupe.claim(of("hook"), key("a"), at(11)), Claim::Pending);
     dedupe.commit(next, 7, at(11));
-    assert_eq!(dedupe.claim("hook", key("a"), at(12)), Claim::Duplicate(7));
+    assert_eq!(dedupe.claim(of("hook"), key("a"), at(12)), Claim::Duplicate(7));
 }
 
 #[test]
@@ -87,7 +91,7 @@ fn a_write_that_ends_late_counts_all_the_same() {
     let next = claimed(&mut dedupe, "hook", "a", 10);
     dedupe.commit(late, 7, at(11));
     dedupe.release(next);
-    assert_eq!(dedupe.claim("hook", key("a"), at(12)), Claim::Duplicate(7));
+    assert_eq!(dedupe.claim(of("hook"), key("a"), at(12)), Claim::Duplicate(7));
 }
 
 #[test]
@@ -135,13 +139,32 @@ fn when_everything_is_full_the_oldest_of_all_goes() {
 }
 
 #[test]
+fn no_namespace_pushes_out_what_another_has() {
+    let mut dedupe = Dedupe::new(LIMITS);
+    let quiet = Endpoint { namespace: "quiet", uid: "quiet" };
+    dedupe.remember(quiet, key("a"), 1, at(0));
+    for step in 0..40_u32 {
+        // Many endpoints do not help.
+        let uid = format!("hook-{}", step % 5);
+        dedupe.remember(
+            Endpoint { namespace: "loud", uid: &uid },
+            key(&step.to_string()),
+            step,
+            at(1 + i64::from(step)),
+        );
+    }
+    assert_eq!(dedupe.len(), 6);
+    assert_eq!(dedupe.claim(quiet, key("a"), at(50)), Claim::Duplicate(1));
+}
+
+#[test]
 fn of_two_messages_with_one_key_the_latest_is_remembered() {
     for order in [[(1, 10), (2, 20)], [(2, 20), (1, 10)]] {
         let mut dedupe = Dedupe::new(LIMITS);
         for (message, second) in order {
             stored(&mut dedupe, "hook", "a", message, second);
         }
-        assert_eq!(dedupe.claim("hook", key("a"), at(109)), Claim::Duplicate(2));
+        assert_eq!(dedupe.claim(of("hook"), key("a"), at(109)), Claim::Duplicate(2));
     }
 }
 
@@ -187,15 +210,15 @@ fn run(limits: Limits, steps: Vec<Step>, exact: bool) -> Result<(), TestCaseErro
         match step {
             Step::Claim(endpoint, id) => {
                 let known = stored.get(&(endpoint, id)).filter(|(_, since)| now - since < 100).map(|known| known.0);
-                match dedupe.claim(&endpoint.to_string(), key(&id.to_string()), at(now)) {
+                match dedupe.claim(of(&endpoint.to_string()), key(&id.to_string()), at(now)) {
                     Claim::New(ticket) => {
                         prop_assert!(!exact || known.is_none());
                         tickets.push((endpoint, id, ticket));
                     }
                     Claim::Duplicate(found) if exact => prop_assert_eq!(Some(found), known),
                     Claim::Duplicate(found) => {
-                        let (of, named, since) = all[&found];
-                        prop_assert!((of, named) == (endpoint, id) && now - since < 100);
+                        let (owner, named, since) = all[&found];
+                        prop_assert!((owner, named) == (endpoint, id) && now - since < 100);
                     }
                     Claim::Pending => prop_assert!(tickets.iter().any(|held| (held.0, held.1) == (endpoint, id))),
                 }
@@ -211,7 +234,7 @@ fn run(limits: Limits, steps: Vec<Step>, exact: bool) -> Result<(), TestCaseErro
             }
             Step::Commit(_) | Step::Release(_) => {}
             Step::Remember(endpoint, id, shift) => {
-                dedupe.remember(&endpoint.to_string(), key(&id.to_string()), message, at(now + shift));
+                dedupe.remember(of(&endpoint.to_string()), key(&id.to_string()), message, at(now + shift));
                 all.insert(message, (endpoint, id, now + shift));
                 let known = stored.entry((endpoint, id)).or_insert((message, now + shift));
                 if known.1 <= now + shift {

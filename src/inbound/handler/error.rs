@@ -83,7 +83,9 @@ pub enum Problem {
     #[error("the pattern is longer than {MAX_PATTERN_BYTES} bytes")]
     PatternTooLong,
     /// It would take too much memory or time.
-    #[error("the pattern is too complex: repeat fewer times, and `[0-9A-Za-z_]` is much smaller than `\\w`")]
+    #[error(
+        "the pattern is too complex, with the others of this handler: repeat fewer times, and `[0-9A-Za-z_]` is much smaller than `\\w`"
+    )]
     PatternTooComplex,
     /// Automata cannot know them.
     #[error("the pattern has a Unicode word boundary: write `(?-u:\\b)`")]

@@ -21,8 +21,8 @@ use super::error::Problem;
 pub(super) const MAX_PATTERN_BYTES: usize = 256;
 /// Different ones in all expressions of a handler.
 pub(super) const MAX_PATTERNS: usize = 8;
-/// Of one automaton, and of the work to make it, which takes some 10 ms at most.
-const MAX_AUTOMATON_BYTES: usize = 1 << 20;
+/// Of all automata of a handler, and of the work to make one, which takes some 10 ms at most.
+const MAX_AUTOMATA_BYTES: usize = 1 << 20;
 
 /// One pattern.
 ///
@@ -32,21 +32,26 @@ const MAX_AUTOMATON_BYTES: usize = 1 << 20;
 pub(super) struct Pattern(DFA<Vec<u32>>);
 
 impl Pattern {
-    fn new(pattern: &str) -> Result<Self, Problem> {
+    /// With an automaton of at most so many bytes.
+    fn new(pattern: &str, room: usize) -> Result<Self, Problem> {
         if pattern.len() > MAX_PATTERN_BYTES {
             return Err(Problem::PatternTooLong);
         }
         let config = Config::new()
             .start_kind(StartKind::Unanchored)
-            .dfa_size_limit(Some(MAX_AUTOMATON_BYTES))
-            .determinize_size_limit(Some(MAX_AUTOMATON_BYTES));
+            .dfa_size_limit(Some(room))
+            .determinize_size_limit(Some(MAX_AUTOMATA_BYTES));
         Builder::new()
             .configure(config)
-            .thompson(thompson::Config::new().nfa_size_limit(Some(MAX_AUTOMATON_BYTES)))
+            .thompson(thompson::Config::new().nfa_size_limit(Some(MAX_AUTOMATA_BYTES)))
             .syntax(syntax::Config::new().nest_limit(50))
             .build(pattern)
             .map(Self)
             .map_err(|_| problem(pattern))
+    }
+
+    fn bytes(&self) -> usize {
+        self.0.memory_usage()
     }
 
     /// Whether it is found anywhere in the text.
@@ -77,6 +82,8 @@ fn last_line(text: &str) -> String {
 pub(super) struct Patterns {
     places: BTreeMap<String, usize>,
     all: Vec<Pattern>,
+    /// What their automata take.
+    bytes: usize,
 }
 
 impl Patterns {
@@ -88,7 +95,8 @@ impl Patterns {
         if self.all.len() == MAX_PATTERNS {
             return Err(Problem::TooManyPatterns);
         }
-        let compiled = Pattern::new(pattern)?;
+        let compiled = Pattern::new(pattern, MAX_AUTOMATA_BYTES.saturating_sub(self.bytes))?;
+        self.bytes += compiled.bytes();
         self.places.insert(pattern.to_owned(), self.all.len());
         self.all.push(compiled);
         Ok(())
@@ -108,6 +116,10 @@ impl Patterns {
 mod tests {
     use super::*;
 
+    fn one(pattern: &str) -> Result<Pattern, Problem> {
+        Pattern::new(pattern, MAX_AUTOMATA_BYTES)
+    }
+
     #[test]
     fn a_pattern_is_found_anywhere_unless_it_is_anchored() {
         for (pattern, text, expected) in [
@@ -122,24 +134,35 @@ mod tests {
             (r"(?-u:\b)his", "this is", false),
             ("a$", "a\n", false),
         ] {
-            assert_eq!(Pattern::new(pattern).ok().unwrap().is_in(text), expected, "{pattern} in {text}");
+            assert_eq!(one(pattern).ok().unwrap().is_in(text), expected, "{pattern} in {text}");
         }
     }
 
     #[test]
     fn what_would_need_a_large_automaton_is_refused() {
         for pattern in [r"foo.{0,50}bar", r"\w{50}", "((a{90}){90}){90}", "(a|b)*a(a|b){20}"] {
-            assert_eq!(Pattern::new(pattern).err(), Some(Problem::PatternTooComplex), "{pattern}");
+            assert_eq!(one(pattern).err(), Some(Problem::PatternTooComplex), "{pattern}");
         }
-        assert_eq!(Pattern::new(&"a".repeat(257)).err(), Some(Problem::PatternTooLong));
+        assert_eq!(one(&"a".repeat(257)).err(), Some(Problem::PatternTooLong));
     }
 
     #[test]
     fn a_refusal_says_what_to_write_instead() {
-        assert_eq!(Pattern::new(r"\bfoo\b").err(), Some(Problem::WordBoundary));
-        let Some(Problem::BadPattern(text)) = Pattern::new("a(b").err() else { panic!("not refused") };
+        assert_eq!(one(r"\bfoo\b").err(), Some(Problem::WordBoundary));
+        let Some(Problem::BadPattern(text)) = one("a(b").err() else { panic!("not refused") };
         assert_eq!(text, "unclosed group");
-        assert!(matches!(Pattern::new(&"(".repeat(200)).err(), Some(Problem::BadPattern(_))));
+        assert!(matches!(one(&"(".repeat(200)).err(), Some(Problem::BadPattern(_))));
+    }
+
+    #[test]
+    fn the_patterns_of_a_handler_share_their_room() {
+        // Each of them alone would do.
+        let large = ["a", "b", "c", "d", "e", "f", "g", "h"].map(|letter| format!("{letter}.{{0,8}}{letter}x"));
+        assert!(large.iter().all(|pattern| one(pattern).is_ok()));
+        let mut patterns = Patterns::default();
+        let refused = large.iter().find_map(|pattern| patterns.add(pattern).err());
+        assert_eq!(refused, Some(Problem::PatternTooComplex));
+        assert!(patterns.bytes <= MAX_AUTOMATA_BYTES && patterns.bytes > MAX_AUTOMATA_BYTES / 2);
     }
 
     #[test]

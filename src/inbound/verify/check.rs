@@ -41,6 +41,11 @@ pub enum SpecError {
     /// Where to take the id from is not said.
     #[error("spec.verification.signedContent has {{id}}: say in spec.verification.idHeader which header has it")]
     NoIdHeader,
+    /// Bytes could be moved from one value to the next under the same signature.
+    #[error(
+        "spec.verification.signedContent can be cut in more than one way, so that another body would have the same signature: put fixed text between two placeholders, no digit next to {{timestamp}}, and after {{body}} nothing but fixed text and {{timestamp}}"
+    )]
+    Ambiguous,
     /// RFC 7617, section 2: the first colon ends the name.
     #[error("spec.verification.username has a colon or a control character: no sender could send it")]
     Username,
@@ -76,7 +81,7 @@ pub fn check(verification: &Verification) -> Result<(), SpecError> {
         Verification::Basic { username } if username.contains(|char: char| char == ':' || char.is_control()) => {
             return Err(SpecError::Username);
         }
-        Verification::AppCredential { scopes } if scopes.is_empty() => return Err(SpecError::NoScope),
+        Verification::AppCredential(required) if required.scopes.is_empty() => return Err(SpecError::NoScope),
         _ => {}
     }
     presets::declarations(verification).iter().try_for_each(|declaration| Scheme::new(declaration).map(drop))

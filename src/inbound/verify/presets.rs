@@ -117,7 +117,7 @@ fn hmac(hmac: &Hmac) -> Declaration<'_> {
 /// Every way in which a sender may prove who he is; one is enough. Nothing where there is no secret to know.
 pub(super) fn declarations(verification: &Verification) -> Vec<Declaration<'_>> {
     match verification {
-        Verification::None | Verification::AppCredential { scopes: _ } => Vec::new(),
+        Verification::None | Verification::AppCredential(_) => Vec::new(),
         Verification::GitHub => GITHUB.to_vec(),
         Verification::GitLab => GITLAB.to_vec(),
         Verification::Stripe => STRIPE.to_vec(),

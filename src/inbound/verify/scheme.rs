@@ -114,6 +114,7 @@ impl Scheme {
             (true, false) => Err(SpecError::NoTimestampHeader),
             (false, true) => Err(SpecError::UnsignedTimestamp),
             _ if has(Part::Id) && self.id.header().is_none() => Err(SpecError::NoIdHeader),
+            _ if !self.content.is_unambiguous() => Err(SpecError::Ambiguous),
             _ => Ok(()),
         }
     }
@@ -155,7 +156,7 @@ impl Scheme {
     fn signed_id<'h>(&self, headers: &'h HeaderMap) -> Result<&'h [u8], Rejection> {
         let Some(header) = self.id.header().filter(|_| self.content.has(&Part::Id)) else { return Ok(b"") };
         let id = only(headers, header)?.ok_or(Rejection::Malformed)?;
-        if self.content.is_unambiguous(id) { Ok(id) } else { Err(Rejection::Malformed) }
+        if self.content.cuts(id) { Ok(id) } else { Err(Rejection::Malformed) }
     }
 }
 

@@ -62,12 +62,34 @@ impl Template {
         })
     }
 
-    /// Whether what stands between the id and the next part is not in the id too. Else the same signed bytes could be cut
-    /// at another place, which makes another id, another time and another body of them
+    /// Whether the same signed bytes cannot be cut into other values, as long as the time is of digits alone and the id passes
+    /// [`Self::cuts`]. Otherwise bytes could be moved from one value to the next, and another body would verify.
+    pub(super) fn is_unambiguous(&self) -> bool {
+        let body = self.0.iter().position(|part| *part == Part::Body);
+        let after_body = body.and_then(|body| self.0.get(body + 1..)).unwrap_or_default();
+        let ends_well = matches!(
+            after_body,
+            [] | [Part::Literal(_)]
+                | [Part::Literal(_), Part::Timestamp]
+                | [Part::Literal(_), Part::Timestamp, Part::Literal(_)]
+        );
+        ends_well
+            && self.0.windows(2).all(|pair| match pair {
+                [Part::Literal(text), Part::Timestamp] => !text.ends_with(is_digit),
+                [Part::Timestamp, Part::Literal(text)] => !text.starts_with(is_digit),
+                [Part::Literal(_), _] | [_, Part::Literal(_)] => true,
+                _ => false,
+            })
+    }
+
+    /// Whether what stands between the id and the next part ends this id where it does end, and not before
     /// (<https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md>, "Signature scheme").
-    pub(super) fn is_unambiguous(&self, id: &[u8]) -> bool {
+    pub(super) fn cuts(&self, id: &[u8]) -> bool {
         self.0.windows(2).all(|pair| match pair {
-            [Part::Id, Part::Literal(text)] => !contains(id, text.as_bytes()),
+            [Part::Id, Part::Literal(text)] => {
+                let (signed, text) = ([id, text.as_bytes()].concat(), text.as_bytes());
+                signed.windows(text.len()).position(|window| window == text) == Some(id.len())
+            }
             _ => true,
         })
     }
@@ -84,8 +106,8 @@ impl Part {
     }
 }
 
-fn contains(text: &[u8], part: &[u8]) -> bool {
-    text.windows(part.len()).any(|window| window == part)
+fn is_digit(char: char) -> bool {
+    char.is_ascii_digit()
 }
 
 #[cfg(test)]
@@ -131,8 +153,66 @@ mod tests {
     #[test]
     fn an_id_must_not_hold_what_ends_it() {
         let template = Template::parse("{id}.{timestamp}.{body}").unwrap();
-        assert!(template.is_unambiguous(b"msg_1"));
-        assert!(!template.is_unambiguous(b"msg_1.1700000000"));
-        assert!(Template::parse("{timestamp}.{body}.{id}").unwrap().is_unambiguous(b"a.b"));
+        assert!(template.cuts(b"msg_1"));
+        assert!(!template.cuts(b"msg_1.1700000000"));
+        let template = Template::parse("{id}--{body}").unwrap();
+        assert!(template.cuts(b"a-b"));
+        assert!(!template.cuts(b"a-"), "`a` and a body that begins with a hyphen are the same bytes");
+    }
+
+    #[test]
+    fn what_could_be_cut_at_another_place_is_ambiguous() {
+        for template in [
+            "{body}",
+            "{body}é",
+            "{timestamp}.{body}",
+            "{body}.{timestamp}",
+            "{body}.{timestamp}Z",
+            "v0:{timestamp}:{body}",
+            "{id}.{timestamp}.{body}",
+            "{timestamp}.{id}.{body}",
+            "1{id}2{body}",
+        ] {
+            assert!(Template::parse(template).unwrap().is_unambiguous(), "{template}");
+        }
+        for template in [
+            "{timestamp}{body}",
+            "{id}{body}",
+            "{id}{timestamp}.{body}",
+            "{body}{timestamp}",
+            "{body}.{id}",
+            "{body}.{body}",
+            "{body}.{timestamp}.{id}",
+            "{body}.{id}.{timestamp}",
+            "{timestamp}0{body}",
+            "{body}0{timestamp}",
+            "0{timestamp}.{body}",
+        ] {
+            assert!(!Template::parse(template).unwrap().is_unambiguous(), "{template}");
+        }
+    }
+
+    proptest::proptest! {
+        /// Of whatever template and values: no others make the same bytes.
+        #[test]
+        fn signed_bytes_have_one_meaning(
+            parts in proptest::collection::vec("[{]body[}]|[{]id[}]|[{]timestamp[}]|[a.1]{1,2}", 1..6),
+            one in (".{0,4}", "[0-9]{1,3}", "[a.1]{0,4}"),
+            other in ("[a.1]{0,4}", "[0-9]{1,3}", "[a.1]{0,4}"),
+        ) {
+            let template = Template::parse(&parts.concat()).unwrap();
+            let values = |(body, timestamp, id): &(String, String, String)| {
+                let values = Values { body: body.as_bytes(), timestamp: timestamp.as_bytes(), id: id.as_bytes() };
+                template.pieces(values).collect::<Vec<_>>().concat()
+            };
+            let used = |(body, timestamp, id): &(String, String, String)| {
+                let has = |part, value: &String| template.has(&part).then(|| value.clone());
+                (has(Part::Body, body), has(Part::Timestamp, timestamp), has(Part::Id, id))
+            };
+            let is_judged = template.has(&Part::Body) && template.is_unambiguous();
+            if is_judged && template.cuts(one.2.as_bytes()) && template.cuts(other.2.as_bytes()) && used(&one) != used(&other) {
+                proptest::prop_assert_ne!(values(&one), values(&other), "{}", parts.concat());
+            }
+        }
     }
 }

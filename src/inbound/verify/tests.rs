@@ -11,7 +11,7 @@ use self::examples::{Example, examples};
 use super::{Incoming, Rejection, Verdict, Verified, Verifier};
 use crate::record::{
     Confidential,
-    endpoint::{EndpointSecret, Verification},
+    endpoint::{EndpointSecret, TokenRequirements, Verification},
 };
 
 const WRONG: &str = "whsec_d3Jvbmctd3Jvbmctd3Jvbmctd3Jvbmc=";
@@ -190,8 +190,9 @@ fn none_takes_everything_and_an_app_credential_is_left_to_the_token_check() {
     assert_eq!(open.verify(&incoming, at(0)), Ok(Verdict::Verified(Verified::default())));
 
     let scopes = vec!["hooks:post".to_owned()];
-    let token = Verifier::new(&Verification::AppCredential { scopes: scopes.clone() }, &[]).unwrap();
-    let expected = Verdict::CheckToken { token: "abc.def", scopes: &scopes };
+    let required = TokenRequirements { scopes, audience: None, clients: vec![] };
+    let token = Verifier::new(&Verification::AppCredential(required.clone()), &[]).unwrap();
+    let expected = Verdict::CheckToken { token: "abc.def", required: &required };
     assert_eq!(token.verify(&incoming, at(0)), Ok(expected));
     for (values, expected) in [
         (vec![], Rejection::NoSignature),
@@ -212,7 +213,8 @@ fn none_takes_everything_and_an_app_credential_is_left_to_the_token_check() {
 #[test]
 fn where_the_proof_is_and_what_a_refusal_asks_for_is_known() {
     let basic = Verification::Basic { username: "ops".to_owned() };
-    let token = Verification::AppCredential { scopes: vec!["a".to_owned()] };
+    let required = TokenRequirements { scopes: vec!["a".to_owned()], audience: None, clients: vec![] };
+    let token = Verification::AppCredential(required);
     for (verification, headers, challenge) in [
         (Verification::None, vec![], None),
         (Verification::GitHub, vec!["x-hub-signature-256"], None),

@@ -104,7 +104,7 @@ mod tests {
         let check = Check { subject: "Secret s".to_owned(), ok, message: "is as it is".to_owned() };
         let event = EventReport {
             type_: "Warning".to_owned(),
-            reason: "SecretNotFound".to_owned(),
+            reason: "ReferenceNotAvailable".to_owned(),
             message: "where is it".to_owned(),
             count: 3,
             last: Some("2026-01-01T00:00:00Z".parse().unwrap()),
@@ -130,7 +130,8 @@ mod tests {
     fn what_is_well_takes_a_line_and_what_is_not_is_told_in_full() {
         let line = "AppCredential ns/app: ready, Active\n";
         assert_eq!(shown(vec![resource(true, Some(true))], false), line);
-        let full = "  ?    Secret s: is as it is\n  Event, 60s ago: Warning SecretNotFound (3 times): where is it\n";
+        let full =
+            "  ?    Secret s: is as it is\n  Event, 60s ago: Warning ReferenceNotAvailable (3 times): where is it\n";
         assert_eq!(
             shown(vec![resource(false, None)], false),
             format!("AppCredential ns/app: not ready, Active\n{full}")

@@ -8,7 +8,11 @@ use std::{
 use tokio::{task::JoinHandle, time::sleep};
 
 use super::*;
-use crate::{record, store::records::fixture, test_dir::TestDir};
+use crate::{
+    record,
+    store::{Needs, records::fixture},
+    test_dir::TestDir,
+};
 
 const STALE: Duration = Duration::from_hours(1);
 
@@ -155,7 +159,7 @@ fn no_read_mixes_two_generations_of_a_mount() {
         });
         while !ended.load(Ordering::Acquire) {
             let store = Store::default();
-            let mut records = Records::default();
+            let mut records = Records::new(Needs::Everything);
             let files = read::read(dir.path()).unwrap();
             records.set("", files.iter().map(document));
             store.publish(records.snapshot().unwrap());

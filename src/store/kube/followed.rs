@@ -70,12 +70,13 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::store::Needs;
 
     #[test]
     fn nothing_is_fresher_than_what_was_heard_of_least() {
         let (store, now) = (Arc::new(Store::default()), Instant::now());
         let at = |seconds| now + Duration::from_secs(seconds);
-        let followed = Followed::new(Records::of_bundles(), store.clone(), 2);
+        let followed = Followed::new(Records::of_bundles(Needs::Everything), store.clone(), 2);
         followed.prove(0, at(5));
         assert_eq!(store.age(at(9)), None, "the other has listed nothing yet");
         followed.prove(1, at(3));
@@ -86,7 +87,7 @@ mod tests {
 
     #[test]
     fn one_word_is_enough_for_failures_at_the_same_time() {
-        let followed = Followed::new(Records::default(), Arc::default(), 2);
+        let followed = Followed::new(Records::new(Needs::Everything), Arc::default(), 2);
         assert!(followed.failed());
         assert!(!followed.failed());
         followed.recovered();

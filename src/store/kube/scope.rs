@@ -5,13 +5,13 @@ use kube::core::params::{ListParams, WatchParams};
 use super::wire::Object;
 use crate::{
     record::{self, bundle},
-    store::Records,
+    store::{Needs, Records},
 };
 
 /// What a follower asks for.
 pub(super) enum Scope {
-    /// All record Secrets of a namespace.
-    Labelled,
+    /// All record Secrets of a namespace that are needed.
+    Labelled(Needs),
     /// One bundle. A right on its name is enough.
     Bundle {
         index: u8,
@@ -30,21 +30,21 @@ impl Scope {
     /// Among the followers of one store.
     pub(super) fn index(&self) -> usize {
         match self {
-            Self::Labelled => 0,
+            Self::Labelled(_) => 0,
             Self::Bundle { index, .. } => usize::from(*index),
         }
     }
 
     pub(super) fn list(&self) -> ListParams {
         match self {
-            Self::Labelled => ListParams::default().labels(record::LABEL),
+            Self::Labelled(needs) => ListParams::default().labels(selector(*needs)),
             Self::Bundle { name, .. } => ListParams::default().fields(&named(name)),
         }
     }
 
     pub(super) fn watch(&self) -> WatchParams {
         match self {
-            Self::Labelled => WatchParams::default().labels(record::LABEL),
+            Self::Labelled(needs) => WatchParams::default().labels(selector(*needs)),
             Self::Bundle { name, .. } => WatchParams::default().fields(&named(name)),
         }
     }
@@ -52,7 +52,7 @@ impl Scope {
     /// Asks for next to nothing.
     pub(super) fn probe(&self) -> ListParams {
         let name = match self {
-            Self::Labelled => record::SIGNING_KEYS_SECRET,
+            Self::Labelled(_) => record::SIGNING_KEYS_SECRET,
             Self::Bundle { last, .. } => last,
         };
         ListParams::default().fields(&named(name))
@@ -61,7 +61,7 @@ impl Scope {
     /// What a Secret holds now is all that is known of it.
     pub(super) fn take_over(&self, records: &mut Records, object: &Object) {
         match self {
-            Self::Labelled => records.set(object.name(), [object.document()]),
+            Self::Labelled(_) => records.set(object.name(), [object.document()]),
             Self::Bundle { .. } => records.set(object.name(), object.documents()),
         }
     }
@@ -69,7 +69,7 @@ impl Scope {
     /// A complete list begins.
     pub(super) fn begin_list(&self, records: &mut Records) {
         match self {
-            Self::Labelled => records.begin_list(),
+            Self::Labelled(_) => records.begin_list(),
             Self::Bundle { .. } => {}
         }
     }
@@ -77,10 +77,17 @@ impl Scope {
     /// A complete list ends, in which there was something, or nothing.
     pub(super) fn finish_list(&self, records: &mut Records, found: bool) {
         match self {
-            Self::Labelled => records.finish_list(),
+            Self::Labelled(_) => records.finish_list(),
             Self::Bundle { name, .. } if !found => records.remove(name),
             Self::Bundle { .. } => {}
         }
+    }
+}
+
+fn selector(needs: Needs) -> &'static str {
+    match needs {
+        Needs::Everything => record::LABEL,
+        Needs::Tokens => "snaphook.dev/record in (client,signing-keys)",
     }
 }
 

@@ -80,6 +80,8 @@ pub(super) enum Content {
     SigningKeys(Arc<KeySet>),
     Endpoint(Arc<Endpoint>),
     Injection(Arc<InjectionRecord>),
+    /// Of a kind that this server does not serve.
+    Unneeded,
     Unusable,
 }
 
@@ -95,7 +97,7 @@ impl Content {
 
     pub(super) fn is_usable(&self) -> bool {
         match self {
-            Self::Client(_) | Self::SigningKeys(_) | Self::Endpoint(_) | Self::Injection(_) => true,
+            Self::Client(_) | Self::SigningKeys(_) | Self::Endpoint(_) | Self::Injection(_) | Self::Unneeded => true,
             Self::Unusable => false,
         }
     }

@@ -3,7 +3,7 @@ use std::{sync::Arc, time::Instant};
 use super::{Ambiguity, Document, Notice, Problem, Records, Refusal, fixture};
 use crate::{
     record::{Kind, RecordError},
-    store::{Counts, Snapshot},
+    store::{Counts, Needs, Snapshot},
 };
 
 fn set_client(records: &mut Records, source: &str, json: &str) {
@@ -22,7 +22,7 @@ fn ids(snapshot: &Snapshot) -> Vec<&str> {
 
 /// Two clients and the keys, already published.
 fn published() -> Records {
-    let mut records = Records::default();
+    let mut records = Records::new(Needs::Everything);
     set_client(&mut records, "secret-a", &fixture::client("ns.a"));
     set_client(&mut records, "secret-b", &fixture::client("ns.b"));
     set_keys(&mut records, "keys", &fixture::signing_keys("https://issuer"));
@@ -32,7 +32,7 @@ fn published() -> Records {
 
 #[test]
 fn nothing_known_is_a_snapshot_too_and_is_made_once() {
-    let mut records = Records::default();
+    let mut records = Records::new(Needs::Everything);
     assert_eq!(records.snapshot().unwrap().counts, Counts::default());
     assert!(records.snapshot().is_none());
 }
@@ -57,7 +57,7 @@ fn the_same_again_changes_nothing() {
 
 #[test]
 fn what_did_not_change_is_not_parsed_again() {
-    let mut records = Records::default();
+    let mut records = Records::new(Needs::Everything);
     set_client(&mut records, "secret-a", &fixture::client("ns.a"));
     let first = records.snapshot().unwrap();
     records.begin_list();
@@ -184,7 +184,7 @@ fn a_list_that_failed_leaves_nothing_behind_when_it_is_begun_again() {
 fn a_source_with_several_records_is_replaced_as_a_whole() {
     let (a, b, c) = (fixture::client("ns.a"), fixture::client("ns.b"), fixture::client("ns.c"));
     let document = |key, json| Document { key, content: Ok((Kind::Client, str::as_bytes(json))) };
-    let mut records = Records::default();
+    let mut records = Records::new(Needs::Everything);
     records.set("bundle", [document("2", &b), document("1", &a)]);
     let first = records.snapshot().unwrap();
     records.set("bundle", [document("1", &a), document("3", &c)]);
@@ -198,7 +198,7 @@ fn a_source_with_several_records_is_replaced_as_a_whole() {
 #[test]
 fn thousands_of_records_are_one_snapshot() {
     let started = Instant::now();
-    let mut records = Records::default();
+    let mut records = Records::new(Needs::Everything);
     for number in 0..5_000 {
         set_client(&mut records, &format!("secret-{number}"), &fixture::client(&format!("ns.{number}")));
     }
@@ -210,7 +210,7 @@ fn thousands_of_records_are_one_snapshot() {
 
 #[test]
 fn of_a_record_in_two_bundles_the_one_in_the_later_counts() {
-    let mut records = Records::of_bundles();
+    let mut records = Records::of_bundles(Needs::Everything);
     let mut bundle = |index: u8, ids: &[&str]| {
         let clients: Vec<_> = ids.iter().map(|id| (format!("client.{}.json", &id[..1]), fixture::client(id))).collect();
         let documents =
@@ -224,4 +224,16 @@ fn of_a_record_in_two_bundles_the_one_in_the_later_counts() {
     assert_eq!(snapshot.counts.unusable, 0);
     assert_eq!(ids(&bundle(2, &["b.only"])), ["a.new", "b.only"]);
     assert_eq!(ids(&bundle(10, &[])), ["b.only"]);
+}
+
+#[test]
+fn what_a_server_does_not_need_it_does_not_even_parse() {
+    let mut records = Records::new(Needs::Tokens);
+    let documents = [(Kind::Endpoint, "endpoint"), (Kind::Injection, "injection")];
+    for (kind, key) in documents {
+        records.set(key, [Document { key, content: Ok((kind, b"no json")) }]);
+    }
+    let snapshot = records.snapshot().unwrap();
+    assert_eq!(snapshot.counts, Counts::default());
+    assert!(records.take_notices().is_empty());
 }

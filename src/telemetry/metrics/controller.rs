@@ -40,6 +40,7 @@ pub struct Metrics {
     outcomes: Family<OutcomeLabels, Counter>,
     durations: Family<KindLabel, Histogram>,
     latencies: Family<KindLabel, Histogram>,
+    orphans: Counter,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -66,6 +67,8 @@ impl Metrics {
         let latencies = Family::<KindLabel, Histogram>::default();
         let help = "Time from the event that woke a resource until its Secret was written, in seconds";
         registry.register("event_to_secret_seconds", help, latencies.clone());
+        let orphans = Counter::default();
+        registry.register("orphan_records", "Records that were removed as their resource was gone", orphans.clone());
         registry.register_collector(Box::new(Collector(state)));
         for &kind in kinds {
             drop(durations.get_or_create(&KindLabel { kind }));
@@ -74,13 +77,18 @@ impl Metrics {
                 drop(outcomes.get_or_create(&OutcomeLabels { kind, result }));
             }
         }
-        Self { registry, outcomes, durations, latencies }
+        Self { registry, outcomes, durations, latencies, orphans }
     }
 
     /// A run over a resource is over.
     pub fn reconciled(&self, kind: &'static str, result: &'static str, took: Duration) {
         self.outcomes.get_or_create(&OutcomeLabels { kind, result }).inc();
         self.durations.get_or_create(&KindLabel { kind }).observe(took);
+    }
+
+    /// A record outlived its resource, and was removed.
+    pub fn orphan_removed(&self) {
+        self.orphans.inc();
     }
 
     /// A Secret for an app was written.

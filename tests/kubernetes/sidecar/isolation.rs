@@ -106,7 +106,7 @@ async fn what_a_tenant_puts_into_a_bundle_counts_in_no_other_realm() {
     t.apply(&planted(&uid)).await;
     let kubeconfig = t.plane.account(&t.realm, Some(&[&t.namespace])).await;
     let _controller = Controller::start(&t.plane, &kubeconfig, &with_realms(&t, &[]));
-    t.waiting("app", "SecretNotFound").await;
+    t.waiting("app", "ReferenceNotAvailable").await;
     until("what was planted is gone", || async { t.bundles().await.is_empty() }).await;
     assert!(t.record("app").await.is_none());
     t.apply(&planted(&uid)).await;

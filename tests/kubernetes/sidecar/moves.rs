@@ -39,7 +39,7 @@ async fn credentials_and_urls_survive_a_move_and_tokens_of_the_old_issuer_do_not
         &serde_json::json!({ "spec": { "secretFrom": { "secretKeyRef": { "name": "none", "key": "x" } } } }),
     )
     .await;
-    t.waiting("refused", "SecretNotFound").await;
+    t.waiting("refused", "ReferenceNotAvailable").await;
 
     controller.configure(&with_realms(&t, &[row(&t, "https://own.example.com", &sidecar.url)]));
     let moved = || async { value(&t.secret("app-credential").await, "issuer") == "https://own.example.com" };

@@ -6,7 +6,7 @@ use crate::{
         Endpoint, EndpointError,
         verify::{Rejection, SecretError, SpecError, Verifier, VerifierError, check, check_secret},
     },
-    record::endpoint::{EndpointRecord, Hmac, HmacAlgorithm, HmacEncoding, Verification},
+    record::endpoint::{EndpointRecord, Hmac, HmacAlgorithm, HmacEncoding, TokenRequirements, Verification},
 };
 
 fn hmac() -> Hmac {
@@ -180,7 +180,10 @@ fn what_is_wrong_with_a_declaration_is_said_with_the_field() {
     for username in ["a:b", "a\n"] {
         assert_eq!(check(&Verification::Basic { username: username.to_owned() }), Err(SpecError::Username));
     }
-    assert_eq!(check(&Verification::AppCredential { scopes: vec![] }), Err(SpecError::NoScope));
+    assert_eq!(
+        check(&Verification::AppCredential(TokenRequirements { scopes: vec![], audience: None, clients: vec![] })),
+        Err(SpecError::NoScope)
+    );
 }
 
 #[test]

@@ -8,6 +8,7 @@ pub struct Place(Vec<String>);
 
 impl Place {
     /// From a JSON pointer (RFC 6901).
+    #[cfg(test)]
     #[must_use]
     pub fn from_pointer(pointer: &str) -> Self {
         Self(pointer.split('/').skip(1).map(|part| part.replace("~1", "/").replace("~0", "~")).collect())

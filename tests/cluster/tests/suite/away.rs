@@ -64,12 +64,14 @@ fn restart_with_a_message_queued(suite: &Suite) -> Result<f64> {
     Ok(seconds)
 }
 
-/// When each container started, empty for one that is not ready.
+/// When each container started, empty for one that is not ready. Pods that are going away are not waited for to come again: a rollout is over
+/// before they are gone.
 fn started_at(suite: &Suite) -> Result<HashMap<String, String>> {
     let mut started = HashMap::new();
     for namespace in [SYSTEM, TEAM] {
         let pods = suite.cluster.get(namespace, &["pods"])?;
-        for pod in pods["items"].as_array().context("no list of Pods")? {
+        let pods = pods["items"].as_array().context("no list of Pods")?;
+        for pod in pods.iter().filter(|pod| pod["metadata"]["deletionTimestamp"].is_null()) {
             let name = pod["metadata"]["name"].as_str().context("a Pod without a name")?;
             let container = &pod["status"]["containerStatuses"][0];
             let at = container["state"]["running"]["startedAt"].as_str().filter(|_| container["ready"] == true);

@@ -3,7 +3,8 @@
 use std::future::Future;
 
 use jiff::Timestamp;
-use k8s_openapi::{api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::ObjectMeta};
+use k8s_openapi::api::core::v1::Secret;
+use kube::ResourceExt;
 
 use super::{
     consumer::Consumer,
@@ -360,12 +361,6 @@ pub const FINALIZER: &str = "snaphook.dev/record";
 
 /// Whether deletion waits for us.
 #[must_use]
-pub fn has_finalizer<K: Kind>(resource: &K) -> bool {
-    holds_finalizer(resource.meta())
-}
-
-/// The same of any object.
-#[must_use]
-pub fn holds_finalizer(metadata: &ObjectMeta) -> bool {
-    metadata.finalizers.iter().flatten().any(|finalizer| finalizer == FINALIZER)
+pub fn has_finalizer(resource: &impl ResourceExt) -> bool {
+    resource.finalizers().iter().any(|finalizer| finalizer == FINALIZER)
 }

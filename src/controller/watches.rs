@@ -42,7 +42,7 @@ use self::{
     packed::keep,
 };
 use super::{
-    apply::holds_finalizer,
+    apply::has_finalizer,
     fetch::{CONSUMER_LABEL, OWNER_ANNOTATION},
 };
 use crate::{
@@ -133,7 +133,7 @@ fn resources_and<K: Kind>(
             let held_up = all.iter().filter(|other| is_held_up(other)).map(|other| Trigger::of(other));
             return held_up.chain([Trigger::of(resource)]).collect();
         }
-        let look = Look { asked: what_is_asked(resource), has_finalizer: holds_finalizer(resource.meta()) };
+        let look = Look { asked: what_is_asked(resource), has_finalizer: has_finalizer(&**resource) };
         let before = seen.insert(resource.uid(), look);
         if before.is_some_and(|before| before.asked == look.asked && before.has_finalizer <= look.has_finalizer) {
             return Vec::new();
